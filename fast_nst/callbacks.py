@@ -1,0 +1,110 @@
+"""What happens around a training step: previews, throughput, guards."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+from torch import Tensor
+
+from fast_nst.data import Photos, to_pixels
+from fast_nst.errors import UserError
+from fast_nst.images import contact_sheet, save_image
+
+GUARD_EVERY = 10  # checkpoints lie at multiples of this, so none is saved unchecked
+
+
+class Previews(pl.Callback):
+    """Stylises a few fixed photographs every so often: photograph beside result, to a file and to TensorBoard."""
+
+    def __init__(self, photos: list[Tensor], folder: Path, every: int) -> None:
+        self.photos, self.folder, self.every = photos, folder, every
+
+    @rank_zero_only
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        step = trainer.global_step
+        if step % self.every == 0 or (step == 50 and self.every > 100):
+            self.draw(module, f"step={step:06d}.png")
+
+    def draw(self, module: pl.LightningModule, name: str) -> Path:
+        """Write the grid of the present network to ``name`` in the folder."""
+        cells = [cell for photo in self.photos for cell in (to_pixels(photo), to_pixels(_stylised(module, photo)))]
+        sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], cell=320)
+        self.folder.mkdir(exist_ok=True)
+        save_image(sheet, self.folder / name)
+        if module.logger is not None:
+            module.logger.experiment.add_image("preview", sheet, module.global_step, dataformats="HWC")
+        return self.folder / name
+
+
+@torch.no_grad()
+def _stylised(module: pl.LightningModule, photo: Tensor) -> Tensor:
+    module.network.eval()
+    picture = module.network(photo[None].to(module.device))[0]
+    module.network.train()
+    return picture
+
+
+class Record(pl.Callback):
+    """What the card tells of a run: seconds spent in steps, and the losses averaged over about the last 50 steps.
+
+    Logs images/s over all devices, smoothed likewise. Kept in checkpoints, so that a resumed run counts on.
+    """
+
+    def __init__(self, images_per_step: int) -> None:
+        self.images_per_step, self.seconds, self.photos = images_per_step, 0.0, 0
+        self.losses: dict[str, Tensor] = {}
+        self._rate, self._last = None, None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        images = self.images_per_step * trainer.world_size
+        self.photos += images
+        for name, value in module.last_terms.items():
+            self.losses[name] = 0.98 * self.losses.get(name, value) + 0.02 * value
+        now = time.perf_counter()
+        if self._last is not None:
+            self._count(module, images, now - self._last)
+        self._last = now
+
+    def _count(self, module: pl.LightningModule, images: int, seconds: float) -> None:
+        self.seconds += seconds
+        rate = images / seconds
+        self._rate = rate if self._rate is None else 0.95 * self._rate + 0.05 * rate
+        module.log("images/s", self._rate, prog_bar=True)
+
+    def state_dict(self) -> dict:
+        losses = {name: float(value) for name, value in self.losses.items()}
+        return {"seconds": self.seconds, "photos": self.photos, "losses": losses}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.seconds, self.photos = state["seconds"], state["photos"]
+        self.losses = {name: torch.tensor(value) for name, value in state["losses"].items()}
+
+
+class NonFiniteGuard(pl.Callback):
+    """Stops a run whose loss is no number any more, before its weights overwrite a good checkpoint."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, *_: object) -> None:
+        step = trainer.global_step
+        if (step % GUARD_EVERY == 0 or module.device.type == "cpu") and not torch.isfinite(outputs["loss"]):
+            kept = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
+            raise UserError(
+                f"the loss is not finite at step {step}; last good checkpoint: {kept or 'none yet'}; "
+                "try a lower --optimizer.learning_rate or --loss.style_weight, or --trainer.precision 32"
+            )
+
+
+class SkippedFiles(pl.Callback):
+    """Names the photographs that could not be used, once, at the end."""
+
+    def __init__(self, photos: Photos) -> None:
+        self.photos = photos
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        skipped = self.photos.skipped
+        if skipped:
+            names = ", ".join(path.name for path in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
+            rank_zero_info(f"skipped {len(skipped)} photographs, unreadable or too small: {names}")

@@ -1,0 +1,89 @@
+"""The card of a trained style: what was trained on what, for how long, to which losses, under which licences."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+
+import fast_nst
+from fast_nst.callbacks import Record
+from fast_nst.settings import TrainSettings
+
+LICENCE_NOTES = (
+    "The model derives from the style picture and the photographs; their licences apply to what you publish. "
+    "The loss network judged the training and is not part of the model; lite was distilled from VGG-19 (CC BY 4.0)."
+)
+
+
+def card_of(settings: TrainSettings, name: str, record: Record, held_out: dict[str, float]) -> dict:
+    """Plain values for ``card.json`` and the ONNX model's metadata; files by name and hash, no paths of this machine."""
+    return {
+        "name": name,
+        "style": _picture(settings.style),
+        "data": _data(settings.data),
+        "network": {"preset": settings.preset, "width": settings.width},
+        "loss_network": {
+            "name": settings.loss_network,
+            "weights": _picture(settings.loss_weights, "shipped or torchvision's"),
+        },
+        "loss": vars(settings.loss) | {},
+        "optimizer": vars(settings.optimizer) | {},
+        "sizes": {"style": settings.style_size, "crop": settings.image_size, "batch": settings.batch_size},
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "photographs_seen": record.photos,
+        "seconds": round(record.seconds, 1),
+        "images_per_second": round(record.photos / record.seconds, 2) if record.seconds else None,
+        "final_losses": {key: round(float(value), 4) for key, value in record.losses.items()},
+        "preview_losses": held_out,
+        "machine": {"device": _device(), "threads": torch.get_num_threads(), "python": platform.python_version()},
+        "versions": {"fast_nst": fast_nst.__version__, "torch": torch.__version__},
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "licence_notes": LICENCE_NOTES,
+    }
+
+
+def readme_of(card: dict) -> str:
+    """The card as a page to read."""
+    lines = [
+        f"# {card['name']}",
+        "",
+        "A style model for fast_nst: `fast-nst stylize photo.jpg --style <this folder> --output out.jpg`.",
+        "",
+    ]
+    lines += ["![photographs beside their results](previews/final.png)", "", "| | |", "|---|---|"]
+    lines += [
+        f"| {key.replace('_', ' ')} | {_readable(value)} |"
+        for key, value in card.items()
+        if key not in ("name", "licence_notes")
+    ]
+    return "\n".join([*lines, "", card["licence_notes"], ""])
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_readable(item)}" for key, item in value.items() if item not in (None, []))
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value)
+
+
+def _picture(path: str | None, absent: str = "drawn by fast_nst") -> dict | str:
+    if path is None:
+        return absent
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return {"file": Path(path).name, "sha256": digest[:16]}
+
+
+def _data(data: str | list[str] | None) -> str | list[str]:
+    if data is None:
+        return "scenes drawn by fast_nst"
+    return [Path(folder).name for folder in ([data] if isinstance(data, str) else data)]
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()

@@ -1,0 +1,167 @@
+"""The commands: typed functions; jsonargparse makes flags, YAML configs and help from signatures and docstrings.
+
+Only the chosen command's modules are imported: ``fast-nst --help`` and ``fast-nst stylize`` need no torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+from jsonargparse import ArgumentParser
+
+import fast_nst
+from fast_nst.errors import UserError, unknown
+from fast_nst.settings import DistillSettings, TrainSettings
+
+
+def train(settings: TrainSettings) -> None:
+    """Train a style: a painting and photographs become a checkpoint, an ONNX model and pictures to look at."""
+    from fast_nst.runs import train as run_training
+
+    run = run_training(settings)
+    if not run.card:
+        return
+    losses = run.card["preview_losses"]
+    print(
+        f"\ntrained {run.folder.name} in {run.card['seconds']:.0f} s at {run.card['images_per_second']:.1f} images/s; on the preview "
+        f"photographs: content {losses['content']:.2f}, style {losses['style']:.2f}, structure r {losses['structure']:.2f}"
+    )
+    print(f"  preview  {_shown(run.preview)}")
+    print(f"  model    {_shown(run.folder.onnx)}")
+    print(f"  your own photo:  fast-nst stylize photo.jpg --style {_shown(run.folder.path)} --output out.jpg")
+
+
+def stylize(inputs: list[str], style: str, output: str, size: int | None = None, threads: int | None = None) -> None:
+    """Stylise photographs with a trained model.
+
+    Args:
+        inputs: photographs, or folders of them.
+        style: a run's folder, such as checkpoints/great_wave, or an .onnx file.
+        output: the picture to write; for several photographs, a folder.
+        size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is).
+        threads: processor threads (none: all cores).
+    """
+    from fast_nst.stylizer import Stylizer, stylize_files
+
+    written = stylize_files(Stylizer(style, threads), inputs, output, size)
+    print(written[0] if len(written) == 1 else f"{len(written)} pictures in {output}")
+
+
+def export(checkpoint: str, output: str, name: str | None = None) -> None:
+    """Write a checkpoint as an ONNX model: picture in, picture out, any size.
+
+    Args:
+        checkpoint: a run's folder, a .ckpt file, or a .pth or .model file of pytorch/examples fast_neural_style.
+        output: the .onnx file to write.
+        name: the model's name in its metadata (none: the checkpoint's).
+    """
+    from fast_nst.export import export_checkpoint
+
+    export_checkpoint(checkpoint, output, name)
+    print(output)
+
+
+def distill(settings: DistillSettings) -> None:
+    """Make the slim loss network (lite) from a large one."""
+    from fast_nst.distillation import distill as run_distillation
+
+    card = run_distillation(settings)
+    print(f"{settings.output}: correlation with {settings.teacher} on held-out photographs {card['correlation']}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"train": train, "stylize": stylize, "export": export, "distill": distill}
+POSITIONAL = {"stylize": "inputs", "export": "checkpoint"}
+
+
+class Parser(ArgumentParser):
+    """A parser whose errors are one line and end with code 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> None:
+        lines = [line.strip() for line in str(message).splitlines() if line.strip()]
+        fail(f"{' '.join(lines)} (see {self.prog} --help)")
+
+
+def fail(message: str) -> None:
+    """Say what is wrong in one line, and end with code 2."""
+    print(f"fast-nst: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def parser_of(command: str) -> Parser:
+    """The parser of one command, made from its function."""
+    function = COMMANDS[command]
+    parser = Parser(prog=f"fast-nst {command}", description=(function.__doc__ or "").splitlines()[0])
+    parser.add_argument("--config", action="config", help="YAML file of settings; flags after it win")
+    if settings := settings_class(function):
+        parser.add_class_arguments(settings, as_group=False)
+    else:
+        others = set(inspect.signature(function).parameters) - {POSITIONAL[command]}
+        parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
+        parser.add_function_arguments(function, as_group=False, skip={POSITIONAL[command]})
+    _bare_flags(parser)
+    return parser
+
+
+def settings_class(function: Callable[..., None]) -> type | None:
+    """The settings that a command takes as a whole, or None for one with arguments of its own."""
+    (first, *_) = get_type_hints(function).values()
+    return first if is_dataclass(first) else None
+
+
+def _bare_flags(parser: Parser) -> None:
+    """Let ``--resume`` stand for ``--resume true``."""
+    for action in parser._actions:
+        if getattr(action, "_typehint", None) is bool:
+            action.nargs, action.const = "?", True
+
+
+def usage() -> str:
+    """What ``fast-nst --help`` prints."""
+    lines = [
+        "usage: fast-nst COMMAND ... | --help | --version",
+        "",
+        "Feed-forward neural style transfer.",
+        "",
+        "commands:",
+    ]
+    lines += [f"  {name:<10} {(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
+    return "\n".join([*lines, "", "fast-nst COMMAND --help says more."])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run ``fast-nst`` with ``arguments`` (default: the command line's)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+    elif arguments[0] == "--version":
+        print(f"fast_nst {fast_nst.__version__}")
+    else:
+        run(arguments[0], arguments[1:])
+
+
+def run(command: str, arguments: list[str]) -> None:
+    """Parse ``arguments`` for ``command`` and call it; a UserError becomes one line and exit code 2."""
+    try:
+        if command not in COMMANDS:
+            raise unknown("command", command, COMMANDS)
+        parser = parser_of(command)
+        values = vars(parser.instantiate_classes(parser.parse_args(arguments)))
+        values.pop("config", None)
+        settings, function = settings_class(COMMANDS[command]), COMMANDS[command]
+        function(settings(**values)) if settings else function(**values)
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("stopped; a training goes on from its last checkpoint with --resume")
+
+
+def _shown(path: Path) -> str:
+    """``path`` from the present folder where it lies below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

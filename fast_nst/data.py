@@ -1,0 +1,210 @@
+"""Photographs -> batches: a COCO folder, any folder, or scenes that the package draws itself.
+
+A run is one pass over ``steps * batch`` positions. What stands at a position (which photograph, which crop) follows from
+the seed and the position alone, so neither worker processes nor an interruption change what the network sees.
+
+Departures from Johnson et al. (2016): random crops with scale jitter and flips instead of whole pictures squeezed to a
+square, which a small folder of photographs needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import v2
+
+from fast_nst.drawing import draw_scene
+from fast_nst.errors import UserError
+from fast_nst.images import find_images, open_image
+
+COCO_TRAIN, COCO_VAL = "train2017", "val2017"
+SMALLEST_CROP = 0.6  # share of the photograph's short side
+MAX_TRIES = 100
+
+
+def find_photos(folders: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The training photographs of a COCO folder (its ``train2017``), of any other folder, or of several.
+
+    Raises:
+        UserError: a folder that is none or holds no picture.
+    """
+    photos: list[Path] = []
+    for folder in map(Path, [folders] if isinstance(folders, str | Path) else folders):
+        if not folder.is_dir():
+            raise UserError(f"no folder of photographs at {folder}; check --data")
+        coco = folder / COCO_TRAIN
+        found = find_images(coco if coco.is_dir() else folder)
+        if not found:
+            raise UserError(f"no pictures in {folder}; --data needs a folder of photographs (JPEG, PNG, WebP, ...)")
+        photos += found
+    return photos
+
+
+def find_preview_photos(folders: str | Path | Sequence[str | Path], count: int) -> list[Path]:
+    """Photographs to show progress on: of ``val2017`` where there is one, so not trained on, else the first."""
+    first = Path(folders if isinstance(folders, str | Path) else folders[0])
+    held_out = find_images(first / COCO_VAL) if (first / COCO_VAL).is_dir() else []
+    return (held_out or find_photos(folders))[:count]
+
+
+class Photos(Dataset[Tensor]):
+    """Random crops of photographs, float RGB in [0, 1], shape (3, size, size).
+
+    A file that cannot be read, or whose short side is under half of ``size``, is passed over for the next one and
+    remembered in ``skipped``, which worker processes share.
+    """
+
+    def __init__(self, paths: Sequence[Path], size: int, seed: int = 0) -> None:
+        self.paths, self.size, self.seed = list(paths), size, seed
+        self.bad = torch.zeros(len(self.paths), dtype=torch.uint8).share_memory_()
+        self.transform = random_crop(size)
+
+    def __getitem__(self, position: int) -> Tensor:
+        for attempt in range(min(MAX_TRIES, len(self.paths))):
+            index = _shuffled_index(position, len(self.paths), self.seed, attempt)
+            image = None if self.bad[index] else self._open(index)
+            if image is not None:
+                return randomly(self.transform, self.seed, position)(image)
+        raise UserError(
+            f"{MAX_TRIES} photographs in a row are unreadable or under {self.size // 2} pixels; check --data"
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def skipped(self) -> list[Path]:
+        """Files found unreadable or too small so far."""
+        return [self.paths[index] for index in self.bad.nonzero().flatten().tolist()]
+
+    def _open(self, index: int) -> Image.Image | None:
+        enough = round(self.size / SMALLEST_CROP)
+        try:
+            image = open_image(self.paths[index], draft_size=(enough, enough))
+        except UserError:
+            image = None
+        if image is None or min(image.size) < self.size // 2:
+            self.bad[index] = 1
+            return None
+        return image
+
+
+class Scenes(Dataset[Tensor]):
+    """Scenes drawn by the package, a new one at every position: photographs for those who have none at hand."""
+
+    def __init__(self, size: int, seed: int = 0) -> None:
+        self.size, self.seed = size, seed
+
+    def __getitem__(self, position: int) -> Tensor:
+        return to_tensor(self.pixels(position))
+
+    def pixels(self, position: int) -> np.ndarray:
+        """The scene at ``position`` as uint8 RGB (size, size, 3)."""
+        return draw_scene(self.size, self.size, seed=_mixed(self.seed, position))
+
+
+class Positions(Sampler[int]):
+    """The positions of a run, 0 to ``end``; a resumed run starts at ``start``. Of several processes, each takes every n-th.
+
+    The length is that of the whole run, since Lightning counts the steps of an interrupted run on from where it was.
+    """
+
+    def __init__(self, start: int, end: int, rank: int = 0, processes: int = 1) -> None:
+        self.remaining, self.whole = range(start + rank, end, processes), range(rank, end, processes)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.remaining)
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+
+def batches(dataset: Dataset[Tensor], positions: Positions, batch_size: int, workers: int) -> DataLoader[Tensor]:
+    """A loader of full batches; pinned memory where there is a GPU."""
+    return DataLoader(
+        dataset,
+        batch_size,
+        sampler=positions,
+        num_workers=workers,
+        drop_last=True,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def random_crop(size: int) -> v2.Transform:
+    """A square crop of 60 to 100 % of the picture's short side, resized to ``size``, perhaps mirrored, as a tensor."""
+    return v2.Compose(
+        [RandomSquareCrop(size), v2.RandomHorizontalFlip(), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+    )
+
+
+class RandomSquareCrop(v2.Transform):
+    """Cut a random square, its side uniform in [0.6, 1] of the short side, and resize it to ``size``.
+
+    torchvision's RandomResizedCrop draws the area as a share of the whole picture, so that a panorama and a square would
+    be cut at different scales.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def make_params(self, flat_inputs: list[Image.Image]) -> dict[str, int]:
+        height, width = v2.functional.get_size(flat_inputs[0])
+        share = SMALLEST_CROP + (1 - SMALLEST_CROP) * torch.rand(()).item()
+        side = max(1, round(share * min(height, width)))
+        top, left = (int(torch.randint(0, extent - side + 1, ())) for extent in (height, width))
+        return {"top": top, "left": left, "height": side, "width": side}
+
+    def transform(self, inpt: Image.Image, params: dict[str, int]) -> Image.Image:
+        return v2.functional.resized_crop(inpt, **params, size=[self.size, self.size], antialias=True)
+
+
+def randomly(transform: Callable[[Image.Image], Tensor], seed: int, position: int) -> Callable[[Image.Image], Tensor]:
+    """``transform`` with its random numbers drawn from ``seed`` and ``position`` alone."""
+
+    def apply(image: Image.Image) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_mixed(seed, position))
+            return transform(image)
+
+    return apply
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """uint8 RGB (H, W, 3) -> float RGB in [0, 1], shape (3, H, W)."""
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
+
+
+def to_pixels(image: Tensor) -> np.ndarray:
+    """Float RGB, shape (3, H, W), clamped to [0, 1] -> uint8 RGB (H, W, 3)."""
+    return (image.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
+def _shuffled_index(position: int, length: int, seed: int, attempt: int) -> int:
+    """The photograph at ``position``: every pass over the folder is a new permutation of it."""
+    epoch, offset = divmod(position, length)
+    return int(_permutation(length, _mixed(seed, epoch))[(offset + attempt) % length])
+
+
+_permutations: dict[tuple[int, int], np.ndarray] = {}
+
+
+def _permutation(length: int, seed: int) -> np.ndarray:
+    key = (length, seed)
+    if key not in _permutations:
+        if len(_permutations) > 3:
+            _permutations.clear()
+        _permutations[key] = np.random.default_rng(seed).permutation(length)
+    return _permutations[key]
+
+
+def _mixed(*values: int) -> int:
+    return int(np.random.SeedSequence(values).generate_state(1)[0])

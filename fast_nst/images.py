@@ -1,0 +1,129 @@
+"""Pictures in files <-> arrays: upright, in sRGB, three channels, eight bits. Neither torch nor any model is needed here.
+
+Arrays are uint8 RGB, shape (H, W, 3). A picture from a file is data of a stranger: its size is checked before it is
+decoded, and whatever Pillow cannot read becomes one sentence.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from fast_nst.errors import UserError
+from fast_nst.files import atomic_path
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+MAX_PIXELS = 150_000_000
+RESAMPLING = Image.Resampling.LANCZOS
+
+Image.MAX_IMAGE_PIXELS = None  # open_image checks MAX_PIXELS itself, with a sentence of its own
+
+
+def open_image(path: str | Path, draft_size: tuple[int, int] | None = None) -> Image.Image:
+    """Decode a picture: turned as its EXIF says, converted to sRGB, its transparency laid on white.
+
+    Args:
+        path: a file in one of Pillow's formats.
+        draft_size: (width, height) that are enough; a JPEG is then decoded at a fraction of its size, several times faster.
+    Returns:
+        a Pillow image of mode RGB.
+    Raises:
+        UserError: no such file, no picture, damaged, or more than ``MAX_PIXELS`` pixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no picture at {path}; check the path")
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            _check_size(image, path)
+            if draft_size is not None:
+                image.draft("RGB", draft_size)
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UserError:
+        raise
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, MemoryError, TypeError) as error:
+        raise UserError(
+            f"cannot read {path} as a picture; it is damaged or of a format that Pillow does not know"
+        ) from error
+
+
+def load_image(path: str | Path, long_side: int | None = None) -> np.ndarray:
+    """The picture in ``path`` as uint8 RGB (H, W, 3), its longer side reduced to ``long_side`` where it is larger."""
+    image = open_image(path, (long_side, long_side) if long_side else None)
+    if long_side and max(image.size) > long_side:
+        image = resize_long_side(image, long_side)
+    return np.asarray(image)
+
+
+def resize_long_side(image: Image.Image, long_side: int) -> Image.Image:
+    """``image`` with a longer side of ``long_side`` pixels, aspect kept, larger or smaller than before."""
+    scale = long_side / max(image.size)
+    return image.resize([max(1, round(side * scale)) for side in image.size], RESAMPLING)
+
+
+def save_image(pixels: np.ndarray, path: str | Path) -> None:
+    """Write uint8 RGB (H, W, 3) in the format of ``path``'s suffix, whole or not at all; JPEG and WebP at quality 95."""
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"cannot write {path}: choose a name that ends in one of {' '.join(sorted(SUFFIXES))}")
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, quality=95)
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """Every picture in ``folder`` and below, by name, hidden files left out."""
+    files = Path(folder).rglob("*")
+    return sorted(file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+
+
+def contact_sheet(rows: Sequence[Sequence[np.ndarray]], cell: int = 256, gap: int = 4) -> np.ndarray:
+    """Lay pictures out in rows on white, each fitted into ``cell`` x ``cell`` pixels, aspect kept."""
+    columns = max(len(row) for row in rows)
+    pitch = cell + gap
+    sheet = Image.new("RGB", (columns * pitch + gap, len(rows) * pitch + gap), "white")
+    for y, row in enumerate(rows):
+        for x, pixels in enumerate(row):
+            fitted = ImageOps.contain(Image.fromarray(pixels), (cell, cell), RESAMPLING)
+            offset = [(cell - side) // 2 for side in fitted.size]
+            sheet.paste(fitted, (gap + x * pitch + offset[0], gap + y * pitch + offset[1]))
+    return np.asarray(sheet)
+
+
+def _check_size(image: Image.Image, path: Path) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        megapixels = image.width * image.height / 1e6
+        raise UserError(
+            f"{path} has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} are read; make it smaller"
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    image = _to_eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return _to_srgb(image).convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Sixteen-bit greys scaled to eight; Pillow's own conversion would cut them off at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Apply an embedded colour profile; one that is broken or of another colour model is ignored, as browsers do."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image

@@ -1,0 +1,133 @@
+"""Perceptual losses of Johnson et al. (2016), https://arxiv.org/abs/1603.08155, sec. 3.
+
+Images are float RGB in [0, 1], shape (B, 3, H, W); normalisation happens inside LossNetwork.
+
+Departures from the paper:
+- every term is divided by the energy of its target and averaged over layers, so one pair of weights serves every loss
+  network; ``normalize=False`` gives the sums of the paper, as pytorch/examples computes them;
+- total variation is a mean of squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fast_nst.functional import at_least_float32, energy, gram_matrix, structure_correlation, total_variation
+from fast_nst.networks.loss_network import LossNetwork, architecture_of, check_image_size
+from fast_nst.settings import LossSettings
+
+Features = dict[str, Tensor]
+
+
+class LossTerms(NamedTuple):
+    """The weighted terms of the objective, their sum, and structure r at the content layers (a measure, not a term)."""
+
+    total: Tensor
+    content: Tensor
+    style: Tensor
+    tv: Tensor
+    structure: Tensor
+
+
+class PerceptualLoss(nn.Module):
+    """Content, style and total variation of pictures under a loss network.
+
+    Args:
+        network: the loss network; it must return the content and style layers of ``settings``.
+        style_images: the style picture (3, H, W), or several of them, one for each row of the network.
+        settings: weights and layers.
+    Raises:
+        UserError: a style picture too small for the deepest layer.
+    """
+
+    def __init__(self, network: LossNetwork, style_images: Iterable[Tensor], settings: LossSettings) -> None:
+        super().__init__()
+        self.network, self.settings = network, settings
+        self.content_layers, self.style_layers = layers_of(network.name, settings)
+        targets = [self._style_targets(image) for image in style_images]
+        for layer in self.style_layers:
+            self.register_buffer(f"gram_{layer}", torch.cat([target[layer] for target in targets]), persistent=False)
+
+    def forward(
+        self, pictures: Tensor, photos: Tensor, style: Tensor | None = None, style_share: float = 1.0
+    ) -> LossTerms:
+        """Compare stylised ``pictures`` with ``photos``, both (B, 3, H, W) in [0, 1].
+
+        Args:
+            style: row of the style picture for each, shape (B,), integers; None is row 0.
+            style_share: factor of the style weight, in [0, 1].
+        """
+        with torch.no_grad():
+            targets = self.network(photos, self.content_layers)
+        features = self.network(pictures)
+        weights = self.settings
+        content = weights.content_weight * self.content_loss(features, targets)
+        style_loss = weights.style_weight * style_share * self.style_loss(features, style)
+        tv = weights.tv_weight * total_variation(pictures)
+        return LossTerms(content + style_loss + tv, content, style_loss, tv, self.structure(features, targets))
+
+    def content_loss(self, features: Features, targets: Features) -> Tensor:
+        """Mean squared difference of features at the content layers (Johnson et al. 2016, eq. 2).
+
+        Mean over layers of |F - T|^2 / |T|^2; the sum of |F - T|^2 / (C H W) if not normalised.
+        """
+        return self._combined([self._distance(features[layer], targets[layer]) for layer in self.content_layers])
+
+    def style_loss(self, features: Features, style: Tensor | None = None) -> Tensor:
+        """Mean squared difference of Gram matrices at the style layers (Johnson et al. 2016, eq. 4), averaged over B.
+
+        Mean over layers of |G - T|^2 / |T|^2; the sum of |G - T|^2 / C^2 if not normalised.
+        """
+        distances = []
+        for layer in self.style_layers:
+            gram, target = gram_matrix(features[layer]), getattr(self, f"gram_{layer}")
+            rows = target[:1].expand_as(gram) if style is None else target[style]
+            distances.append(self._distance(gram, rows))
+        return self._combined(distances)
+
+    @torch.no_grad()
+    def structure(self, features: Features, targets: Features) -> Tensor:
+        """Structure r averaged over the content layers, in [-1, 1]."""
+        values = [structure_correlation(features[layer], targets[layer]) for layer in self.content_layers]
+        return torch.stack(values).mean()
+
+    def _distance(self, value: Tensor, target: Tensor) -> Tensor:
+        distance = (at_least_float32(value) - at_least_float32(target)).square().flatten(1).mean(1)  # (B,)
+        if not self.settings.normalize:
+            return distance.mean()
+        return (distance / at_least_float32(target).square().flatten(1).mean(1).clamp_min(1e-12)).mean()
+
+    def _combined(self, values: list[Tensor]) -> Tensor:
+        stacked = torch.stack(values)
+        return stacked.mean() if self.settings.normalize else stacked.sum()
+
+    @torch.no_grad()
+    def _style_targets(self, image: Tensor) -> Features:
+        check_image_size(self.network.name, self.style_layers, *image.shape[-2:], what="the style picture")
+        features = self.network(image[None].to(self.network.mean.device), self.style_layers)
+        return {layer: gram_matrix(features[layer]) for layer in self.style_layers}
+
+    def style_energy(self) -> dict[str, float]:
+        """Share of each style layer in the energy of the targets, summing to 1: where the painting's style lies."""
+        energies = {layer: energy(getattr(self, f"gram_{layer}")).item() for layer in self.style_layers}
+        return {layer: value / sum(energies.values()) for layer, value in energies.items()}
+
+
+def layers_of(network_name: str, settings: LossSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The content and style layers of ``settings``, or the loss network's own choice."""
+    architecture = architecture_of(network_name)
+    content = tuple(settings.content_layers) or architecture.content_layers
+    return content, tuple(settings.style_layers) or architecture.style_layers
+
+
+def perceptual_loss(
+    network_name: str, weights: str | None, style_images: Iterable[Tensor], settings: LossSettings
+) -> PerceptualLoss:
+    """A PerceptualLoss with the loss network that ``settings`` needs."""
+    content, style = layers_of(network_name, settings)
+    network = LossNetwork(network_name, (*content, *style), weights, settings.pooling)
+    return PerceptualLoss(network.to(memory_format=torch.channels_last), style_images, settings)

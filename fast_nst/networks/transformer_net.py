@@ -1,0 +1,306 @@
+"""TransformerNet: the image transformation network of Johnson et al. (2016). It has nothing to do with attention.
+
+A photograph goes in, the stylised picture comes out, in one pass. Images are float RGB in [0, 1], shape (B, 3, H, W), any
+size from 16 x 16 up; the result has the same size. Two presets:
+
+- ``johnson``: the network of the paper's supplement as its readers know it: 9 x 9 convolution, two of stride 2, five
+  residual blocks, two nearest-neighbour upsamplings with convolutions, 9 x 9 convolution.
+- ``fast``: everything heavy happens at a quarter of the scale; space to depth going in, sub-pixel convolutions (Shi et al.
+  2016) going out, and a shortcut at half scale that carries the photograph's lines past the trunk.
+
+Departures from the paper: instance norm instead of batch norm (Ulyanov et al. 2016), conditional on the style (Dumoulin et
+al. 2017); reflection padding at every convolution instead of once; no fractional strides and no tanh at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fast_nst.errors import UserError, unknown
+from fast_nst.functional import at_least_float32
+
+PRESETS = ("fast", "johnson")
+DEFAULT_WIDTHS = {"fast": 48, "johnson": 32}
+MIN_SIDE = 16
+EPSILON = 1e-5
+
+
+class ConditionalInstanceNorm(nn.Module):
+    """Instance norm with a table of scales and shifts, one row a style (Dumoulin et al. 2017, eq. 5).
+
+    y = scale[s] * (x - mean(x)) / sqrt(var(x) + eps) + shift[s], mean and variance over the pixels of each channel
+
+    Statistics are float32 under autocast too, as sums over pixels overflow float16.
+
+    Args:
+        channels: C.
+        styles: S, rows of the table.
+    """
+
+    def __init__(self, channels: int, styles: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(styles, channels))
+        self.shift = nn.Parameter(torch.zeros(styles, channels))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """``x`` (B, C, H, W) under ``style`` (B, S), a weight for each row; rows mix linearly."""
+        with torch.autocast(x.device.type, enabled=False):
+            style = style.to(self.scale.dtype)
+            scale, shift = style @ self.scale, style @ self.shift  # (B, C)
+            values = at_least_float32(x)
+            if torch.compiler.is_exporting():
+                return _explicit_norm(values, scale, shift)
+            return _grouped_norm(values, scale, shift).to(x.dtype)
+
+
+def _grouped_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """A group for each channel of each picture: the library's fused kernel, with scales of their own for every picture."""
+    groups = x.shape[0] * x.shape[1]
+    flat = x.reshape(1, groups, *x.shape[2:])
+    return F.group_norm(flat, groups, scale.flatten(), shift.flatten(), EPSILON).view(x.shape)
+
+
+def _explicit_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """The formula itself, which exports to operators that every runtime has."""
+    centred = x - x.mean((2, 3), keepdim=True)
+    variance = centred.square().mean((2, 3), keepdim=True)
+    return centred * (scale[..., None, None] * (variance + EPSILON).rsqrt()) + shift[..., None, None]
+
+
+class ConvNorm(nn.Module):
+    """Reflection-padded convolution, conditional instance norm and, unless told otherwise, a rectifier."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, styles: int, stride: int = 1, activate: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = reflected_conv(inputs, outputs, kernel, stride)
+        self.norm = ConditionalInstanceNorm(outputs, styles)
+        self.activate = activate
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        x = self.norm(self.conv(x), style)
+        return x.relu() if self.activate else x
+
+
+class Residual(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), the block of Gross and Wilber (2016): no rectifier after the sum."""
+
+    def __init__(self, channels: int, styles: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(channels, channels, 3, styles)
+        self.second = ConvNorm(channels, channels, 3, styles, activate=False)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        return x + self.second(self.first(x, style), style)
+
+
+class UpsampleConvNorm(ConvNorm):
+    """Nearest-neighbour upsampling by 2, then ConvNorm: no checkerboard (Odena et al. 2016)."""
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"), style)
+
+
+class SubpixelConvNorm(nn.Module):
+    """Convolution to four times the channels, rearranged to twice the scale (Shi et al. 2016), norm, rectifier.
+
+    The four sub-pixels of a channel start with equal weights, so that the start is a nearest-neighbour upsampling, free
+    of checkerboard (Aitken et al. 2017).
+    """
+
+    def __init__(self, inputs: int, outputs: int, styles: int) -> None:
+        super().__init__()
+        self.conv = reflected_conv(inputs, outputs * 4, 3)
+        self.norm = ConditionalInstanceNorm(outputs, styles)
+        with torch.no_grad():
+            self.conv.weight.copy_(self.conv.weight[::4].repeat_interleave(4, 0))
+            self.conv.bias.copy_(self.conv.bias[::4].repeat_interleave(4, 0))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        return self.norm(F.pixel_shuffle(self.conv(x), 2), style).relu()
+
+
+class JohnsonNet(nn.Module):
+    """The ``johnson`` preset; ``width`` base channels (32 in the paper), four times as many in the residual blocks."""
+
+    def __init__(self, width: int, styles: int) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(
+            [
+                ConvNorm(3, width, 9, styles),
+                ConvNorm(width, 2 * width, 3, styles, stride=2),
+                ConvNorm(2 * width, 4 * width, 3, styles, stride=2),
+            ]
+        )
+        self.trunk = nn.ModuleList(Residual(4 * width, styles) for _ in range(5))
+        self.up = nn.ModuleList(
+            [UpsampleConvNorm(4 * width, 2 * width, 3, styles), UpsampleConvNorm(2 * width, width, 3, styles)]
+        )
+        self.out = reflected_conv(width, 3, 9)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        for block in (*self.down, *self.trunk, *self.up):
+            x = block(x, style)
+        return self.out(x)
+
+
+class FastNet(nn.Module):
+    """The ``fast`` preset; ``width`` channels at a quarter of the scale, a third at half scale, a sixth at full scale."""
+
+    def __init__(self, width: int, styles: int, blocks: int = 4) -> None:
+        super().__init__()
+        half, full = width // 3, width // 6
+        self.half_scale = ConvNorm(12, half, 3, styles)
+        self.quarter_scale = ConvNorm(4 * half, width, 3, styles)
+        self.trunk = nn.ModuleList(Residual(width, styles) for _ in range(blocks))
+        self.to_half = SubpixelConvNorm(width, half, styles)
+        self.to_full = SubpixelConvNorm(2 * half, full, styles)
+        self.out = reflected_conv(full, 3, 3)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        lines = self.half_scale(F.pixel_unshuffle(_pad_to_multiple_of_4(x), 2), style)
+        x = self.quarter_scale(F.pixel_unshuffle(lines, 2), style)
+        for block in self.trunk:
+            x = block(x, style)
+        x = torch.cat([self.to_half(x, style), lines], 1)
+        return self.out(self.to_full(x, style))
+
+
+class TransformerNet(nn.Module):
+    """Johnson's image transformation network (no attention): photographs in, stylised photographs out.
+
+    Args:
+        preset: ``fast`` or ``johnson``.
+        width: channels, see the presets; None takes the preset's default (48, 32).
+        styles: rows in the norms' tables, one a style.
+    Raises:
+        UserError: unknown preset, or a width or number of styles out of range.
+    """
+
+    def __init__(self, preset: str = "fast", width: int | None = None, styles: int = 1) -> None:
+        super().__init__()
+        if preset not in PRESETS:
+            raise unknown("preset", preset, PRESETS)
+        width = DEFAULT_WIDTHS[preset] if width is None else width
+        multiple = 12 if preset == "fast" else 1
+        if not (1 <= width <= 512 and width % multiple == 0):
+            raise UserError(f"width of preset {preset} needs to be a multiple of {multiple} up to 512, got {width}")
+        if styles < 1:
+            raise UserError(f"a network needs at least 1 style, got {styles}")
+        self.config = {"preset": preset, "width": width, "styles": styles}
+        self.net = (FastNet if preset == "fast" else JohnsonNet)(width, styles)
+
+    def forward(self, images: Tensor, style: Tensor | None = None) -> Tensor:
+        """Stylise ``images`` (B, 3, H, W) in [0, 1].
+
+        Args:
+            images: photographs of at least 16 x 16 pixels.
+            style: a weight for each row of the norms' tables, shape (B, S); None is row 0.
+        Returns:
+            pictures of the same shape; values may leave [0, 1] a little, so clamp them to show them.
+        """
+        height, width = images.shape[-2:]
+        if style is None:
+            style = self.one_hot([0], images).expand(images.shape[0], -1)
+        return self.net(images, style)[..., :height, :width]
+
+    def one_hot(self, rows: Iterable[int], like: Tensor) -> Tensor:
+        """Style weights (B, S) that take one row for each picture."""
+        rows = torch.as_tensor(list(rows), device=like.device)
+        return F.one_hot(rows, self.config["styles"]).to(torch.float32)
+
+
+def reflected_conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution that keeps the size (or divides it by ``stride``, rounding up) and sees mirrored borders: no frame."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect")
+
+
+def _pad_to_multiple_of_4(x: Tensor) -> Tensor:
+    bottom, right = -x.shape[-2] % 4, -x.shape[-1] % 4
+    return F.pad(x, (0, right, 0, bottom), mode="reflect")
+
+
+def from_checkpoint(content: dict, source: str = "the file") -> TransformerNet:
+    """The network in a loaded checkpoint: a run's, or a state dict of pytorch/examples ``fast_neural_style``.
+
+    Raises:
+        UserError: ``content`` is neither.
+    """
+    if "network" in content and "state_dict" in content:
+        network = TransformerNet(**content["network"])
+        prefix = "network."
+        state = {
+            key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
+        }
+        return _loaded(network, state, source)
+    if "conv1.conv2d.weight" in content:
+        return _loaded(*_from_pytorch_examples(content), source)
+    raise UserError(f"{source} holds no TransformerNet: neither a run's checkpoint nor a fast_neural_style state dict")
+
+
+def _loaded(network: TransformerNet, state: dict[str, Tensor], source: str) -> TransformerNet:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{source} does not fit TransformerNet {network.config}: {reason}") from error
+    return network.eval()
+
+
+def _from_pytorch_examples(state: dict[str, Tensor]) -> tuple[TransformerNet, dict[str, Tensor]]:
+    """pytorch/examples' names -> ours; pictures of 0..255 -> [0, 1], by scaling the first and last convolutions."""
+    network = TransformerNet("johnson", width=state["conv1.conv2d.weight"].shape[0])
+    renamed = {}
+    for theirs, ours in _pytorch_examples_names().items():
+        for key in ("weight", "bias"):
+            value = state.get(f"{theirs}.{key}")
+            if value is not None:
+                renamed[f"net.{ours}.{_norm_name(theirs, key)}"] = value[None] if _is_norm(theirs) else value
+    renamed["net.down.0.conv.weight"] = renamed["net.down.0.conv.weight"] * 255
+    renamed |= {key: renamed[key] / 255 for key in ("net.out.weight", "net.out.bias") if key in renamed}
+    return network, renamed
+
+
+def _is_norm(name: str) -> bool:
+    return name.rpartition(".")[2].startswith("in")
+
+
+def _norm_name(name: str, key: str) -> str:
+    return {"weight": "scale", "bias": "shift"}[key] if _is_norm(name) else key
+
+
+def _pytorch_examples_names() -> dict[str, str]:
+    names = {"deconv3.conv2d": "out"}
+    for i in (1, 2, 3):
+        names |= {f"conv{i}.conv2d": f"down.{i - 1}.conv", f"in{i}": f"down.{i - 1}.norm"}
+    for i in (1, 2):
+        names |= {f"deconv{i}.conv2d": f"up.{i - 1}.conv", f"in{i + 3}": f"up.{i - 1}.norm"}
+    for i in range(1, 6):
+        for j, part in ((1, "first"), (2, "second")):
+            names |= {
+                f"res{i}.conv{j}.conv2d": f"trunk.{i - 1}.{part}.conv",
+                f"res{i}.in{j}": f"trunk.{i - 1}.{part}.norm",
+            }
+    return names
+
+
+def macs(network: TransformerNet, height: int, width: int) -> int:
+    """Multiply-accumulates of the convolutions for one picture of ``height`` x ``width``."""
+    total = 0
+
+    def count(module: nn.Conv2d, _: tuple, output: Tensor) -> None:
+        nonlocal total
+        total += math.prod(module.weight.shape) * output.shape[-2] * output.shape[-1]
+
+    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, nn.Conv2d)]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, height, width))
+    for hook in hooks:
+        hook.remove()
+    return total

@@ -1,0 +1,147 @@
+"""A run's folder: ``checkpoints/NAME/`` and what lies where in it.
+
+config.yaml   every setting; training with it again repeats the run
+step=...ckpt  checkpoints, and last.ckpt, the newest
+NAME.onnx     the model
+previews/     photographs beside their results, a grid a step
+events...     TensorBoard's
+card.json     what was trained on what, for how long, to which losses
+README.md     the same, to read
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+from fast_nst.errors import UserError
+from fast_nst.files import write_text
+from fast_nst.settings import differences
+
+FREE_TO_CHANGE = {
+    "resume",
+    "overwrite",
+    "steps",
+    "workers",
+    "compile",
+    "checkpoints",
+    "preview_every",
+    "checkpoint_every",
+}
+FREE_TO_CHANGE |= {"trainer", "preview_photos"}
+
+
+class RunFolder:
+    """Paths of the run called ``name`` under ``root``."""
+
+    def __init__(self, root: str | Path, name: str) -> None:
+        if not name or name != Path(name).name or name.startswith("."):
+            raise UserError(f"a run's name is a plain word without slashes, got {name!r}; choose another --name")
+        self.name, self.path = name, Path(root) / name
+        self.config = self.path / "config.yaml"
+        self.last = self.path / "last.ckpt"
+        self.onnx = self.path / f"{name}.onnx"
+        self.previews = self.path / "previews"
+        self.card = self.path / "card.json"
+        self.readme = self.path / "README.md"
+        self._lock = FileLock(self.path / ".lock")
+
+    def claim(self, config: dict, resume: bool, overwrite: bool) -> None:
+        """Make the folder, or enter it, for this process alone until ``release``, and write ``config``.
+
+        Raises:
+            UserError: another process trains there; it holds another run, or other files; there is nothing to resume,
+                or the run to resume had other settings.
+        """
+        self.check(config, resume, overwrite)
+        self._enter()
+        if overwrite:
+            self._clear()
+        write_text(self.config, yaml.safe_dump(config, sort_keys=False))
+
+    def check(self, config: dict, resume: bool, overwrite: bool) -> None:
+        """Everything that ``claim`` refuses but a lock, before any work is done."""
+        if resume:
+            self._check_same_run(config)
+        elif self.config.exists() and not overwrite:
+            raise UserError(
+                f"{self.path} holds a run; --resume goes on with it, --overwrite replaces it, --name makes another"
+            )
+        elif not self.config.exists() and any(self._other_files()):
+            raise UserError(f"{self.path} holds files that are no run; choose another --name")
+
+    def release(self) -> None:
+        """Let other processes in."""
+        self._lock.release()
+
+    def _enter(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UserError(
+                f"{self.path} is in use by another training; wait for it or choose another --name"
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"cannot make {self.path}: {error.strerror}; choose another --checkpoints folder"
+            ) from error
+
+    def _check_same_run(self, config: dict) -> None:
+        if not self.last.exists():
+            raise UserError(f"nothing to resume: there is no {self.last}; train without --resume")
+        old = yaml.safe_load(self.config.read_text()) if self.config.exists() else config
+        changed = [name for name in differences(old, config) if name.split(".")[0] not in FREE_TO_CHANGE]
+        if changed:
+            raise UserError(
+                f"the run in {self.path} had another {', '.join(changed)}; resume it with --config {self.config} --resume, "
+                "or choose another --name"
+            )
+
+    def _other_files(self) -> list[Path]:
+        return [path for path in self.path.glob("*") if path.name != ".lock"] if self.path.is_dir() else []
+
+    def _clear(self) -> None:
+        """Remove a run's own files; anything else that somebody put there stays."""
+        for pattern in (
+            "*.ckpt",
+            "events.out.tfevents.*",
+            "*.onnx",
+            "config.yaml",
+            "card.json",
+            "README.md",
+            "hparams.yaml",
+        ):
+            for path in self.path.glob(pattern):
+                path.unlink()
+        shutil.rmtree(self.previews, ignore_errors=True)
+
+
+def find_model(path: str | Path) -> Path:
+    """The ONNX model that ``path`` means: the file itself, or the one in a run folder."""
+    path = Path(path)
+    if path.is_dir():
+        models = sorted(path.glob("*.onnx"))
+        if not models:
+            raise UserError(
+                f"no ONNX model in {path}; train to the end, or run fast-nst export {path} --output model.onnx"
+            )
+        return path / f"{path.resolve().name}.onnx" if path / f"{path.resolve().name}.onnx" in models else models[0]
+    if not path.is_file():
+        raise UserError(f"no model at {path}; give a run's folder, such as checkpoints/NAME, or an .onnx file")
+    return path
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The checkpoint that ``path`` means: the file itself, or the newest in a run folder."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "last.ckpt"
+    if not path.is_file():
+        raise UserError(
+            f"no checkpoint at {path}; give a run's folder, such as checkpoints/NAME, or a .ckpt or .pth file"
+        )
+    return path

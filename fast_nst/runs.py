@@ -1,0 +1,251 @@
+"""One training run, from settings to a folder with a checkpoint, an ONNX model, pictures and a card.
+
+Everything that can be wrong with the settings is found before the folder is made.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from fast_nst.callbacks import GUARD_EVERY, NonFiniteGuard, Previews, Record, SkippedFiles
+from fast_nst.card import card_of, readme_of
+from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_tensor
+from fast_nst.drawing import draw_painting
+from fast_nst.errors import UserError, unknown
+from fast_nst.export import export_onnx
+from fast_nst.files import write_text
+from fast_nst.images import load_image, open_image, resize_long_side
+from fast_nst.losses import layers_of, perceptual_loss
+from fast_nst.networks.loss_network import check_image_size
+from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.run_folder import RunFolder
+from fast_nst.settings import TrainSettings
+from fast_nst.tensor_files import read_checkpoint
+from fast_nst.training import StyleTransferModule, compile_networks
+
+PREVIEWS, PREVIEW_SIZE = 4, 384
+DRAWN_STYLE = "drawn_night"
+
+
+@dataclass
+class Run:
+    """A finished run: where things lie, and what is known of it."""
+
+    folder: RunFolder
+    preview: Path
+    card: dict
+
+
+def train(settings: TrainSettings) -> Run:
+    """Train a style as ``settings`` say, and fill its run folder.
+
+    Raises:
+        UserError: anything wrong with the settings, the pictures, the weights or the folder.
+    """
+    config = asdict(_resolved(settings))
+    folder = RunFolder(settings.checkpoints, config["name"])
+    folder.check(config, settings.resume, settings.overwrite)
+    style, dataset = load_style(settings), _dataset(settings)
+    previews = [to_tensor(pixels) for pixels in _preview_photos(settings)]
+    _quieten()
+    trainer_arguments = _trainer_arguments(settings)
+    pl.seed_everything(settings.seed, verbose=False)
+    module = _module(settings, style)
+    _claim(folder, config, settings)
+    try:
+        return _fit(settings, folder, module, dataset, previews, trainer_arguments)
+    finally:
+        folder.release()
+
+
+def load_style(settings: TrainSettings) -> np.ndarray:
+    """The painting as uint8 RGB (H, W, 3), its longer side ``style_size``; drawn by the package where none is given."""
+    image = Image.fromarray(draw_painting(seed=1)) if settings.style is None else open_image(settings.style)
+    return np.asarray(resize_long_side(image, settings.style_size))
+
+
+def _resolved(settings: TrainSettings) -> TrainSettings:
+    """``settings`` with the name filled in and paths absolute, so that the config works from any folder."""
+    values = dict(vars(settings))
+    values["name"] = settings.name or (Path(settings.style).stem if settings.style else DRAWN_STYLE)
+    for key in ("style", "loss_weights", "checkpoints"):
+        values[key] = _absolute(values[key])
+    values["preview_photos"] = [_absolute(path) for path in settings.preview_photos]
+    if settings.data is not None:
+        values["data"] = [_absolute(folder) for folder in _folders(settings.data)]
+    return TrainSettings(**values)
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().resolve())
+
+
+def _folders(data: str | list[str]) -> list[str]:
+    return [data] if isinstance(data, str) else list(data)
+
+
+def _dataset(settings: TrainSettings) -> Photos | Scenes:
+    if settings.data is None:
+        return Scenes(settings.image_size, settings.seed)
+    return Photos(find_photos(settings.data), settings.image_size, settings.seed)
+
+
+def _preview_photos(settings: TrainSettings) -> list[np.ndarray]:
+    if settings.preview_photos:
+        return [load_image(path, PREVIEW_SIZE) for path in settings.preview_photos]
+    if settings.data is None:
+        held_out = Scenes(PREVIEW_SIZE, settings.seed + 1)
+        return [held_out.pixels(position) for position in range(PREVIEWS)]
+    return _readable(find_preview_photos(settings.data, 50))
+
+
+def _readable(paths: list[Path]) -> list[np.ndarray]:
+    photos = []
+    for path in paths:
+        try:
+            photos.append(load_image(path, PREVIEW_SIZE))
+        except UserError:
+            continue  # training counts and names it
+        if len(photos) == PREVIEWS:
+            break
+    if not photos:
+        raise UserError(f"none of the first {len(paths)} pictures in --data can be read; check the folder")
+    return photos
+
+
+def _module(settings: TrainSettings, style: np.ndarray) -> StyleTransferModule:
+    network = TransformerNet(settings.preset, settings.width)
+    layers = layers_of(settings.loss_network, settings.loss)
+    criterion = perceptual_loss(settings.loss_network, settings.loss_weights, [to_tensor(style)], settings.loss)
+    size = settings.image_size
+    check_image_size(settings.loss_network, layers[0] + layers[1], size, size, what="a training crop (--image_size)")
+    module = StyleTransferModule(network, criterion, settings.optimizer, settings.steps)
+    if settings.compile:
+        compile_networks(module, size)
+    return module
+
+
+def _trainer_arguments(settings: TrainSettings) -> dict:
+    """Lightning's arguments: ours, then the user's."""
+    known = inspect.signature(pl.Trainer).parameters
+    for name in settings.trainer:
+        if name not in known:
+            raise unknown("argument of Lightning's Trainer", name, known)
+    precision = (
+        "bf16-mixed" if torch.cuda.is_available() and settings.trainer.get("accelerator") != "cpu" else "32-true"
+    )
+    ours = {
+        "max_epochs": 1,
+        "precision": precision,
+        "gradient_clip_val": settings.optimizer.gradient_clip or None,
+        "log_every_n_steps": 10,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+    }
+    return ours | settings.trainer | {"max_steps": settings.steps}
+
+
+@rank_zero_only
+def _claim(folder: RunFolder, config: dict, settings: TrainSettings) -> None:
+    saved = {key: value for key, value in config.items() if key not in ("resume", "overwrite")}
+    folder.claim(saved, settings.resume, settings.overwrite)
+
+
+def _fit(
+    settings: TrainSettings,
+    folder: RunFolder,
+    module: StyleTransferModule,
+    dataset: Photos | Scenes,
+    previews: list[torch.Tensor],
+    arguments: dict,
+) -> Run:
+    drawer = Previews(previews, folder.previews, settings.preview_every or max(1, settings.steps // 10))
+    record = Record(settings.batch_size)
+    trainer = _trainer(settings, folder, [*_callbacks(settings, folder, dataset), drawer, record], arguments)
+    done = read_checkpoint(folder.last)["global_step"] if settings.resume else 0
+    loader = _loader(settings, dataset, trainer, done)
+    trainer.fit(module, loader, ckpt_path=folder.last if settings.resume else None, weights_only=True)
+    return _finish(settings, folder, module, drawer, record)
+
+
+def _trainer(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Callback], arguments: dict) -> pl.Trainer:
+    logger = TensorBoardLogger(folder.path, name="", version="")
+    arguments = {"logger": logger} | arguments
+    arguments["callbacks"] = callbacks + list(arguments.get("callbacks") or [])
+    try:
+        return pl.Trainer(**arguments)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise UserError(f"Lightning refuses the --trainer settings: {' '.join(str(error).split())}") from error
+
+
+def _callbacks(settings: TrainSettings, folder: RunFolder, dataset: Photos | Scenes) -> list[pl.Callback]:
+    every = settings.checkpoint_every or min(1000, max(GUARD_EVERY, settings.steps // 10))
+    saver = ModelCheckpoint(
+        folder.path,
+        "step={step:06d}-loss={train/total:.3f}",
+        auto_insert_metric_name=False,
+        every_n_train_steps=-(-every // GUARD_EVERY) * GUARD_EVERY,
+        save_top_k=-1,
+        save_last=True,
+        enable_version_counter=False,
+    )
+    callbacks = [NonFiniteGuard(), saver, LearningRateMonitor("step"), TQDMProgressBar(refresh_rate=5)]
+    if isinstance(dataset, Photos):
+        callbacks.append(SkippedFiles(dataset))
+    if settings.optimizer.average:
+        callbacks.append(EMAWeightAveraging(decay=settings.optimizer.average))
+    return callbacks
+
+
+def _loader(
+    settings: TrainSettings, dataset: Photos | Scenes, trainer: pl.Trainer, done: int
+) -> torch.utils.data.DataLoader:
+    per_step = settings.batch_size * trainer.world_size
+    positions = Positions(done * per_step, settings.steps * per_step, trainer.global_rank, trainer.world_size)
+    workers = min(8, max(1, (os.cpu_count() or 2) // 2)) if settings.workers is None else settings.workers
+    return batches(dataset, positions, settings.batch_size, workers)
+
+
+def _finish(
+    settings: TrainSettings, folder: RunFolder, module: StyleTransferModule, drawer: Previews, record: Record
+) -> Run:
+    """Final preview, card, README and ONNX model: by the first process alone, on the CPU."""
+    if module.global_rank != 0:
+        return Run(folder, drawer.folder / "final.png", {})
+    module.cpu()
+    module.criterion.cpu()
+    preview = drawer.draw(module, "final.png")
+    card = card_of(settings, folder.name, record, held_out_losses(module, drawer.photos))
+    write_text(folder.card, json.dumps(card, indent=2) + "\n")
+    write_text(folder.readme, readme_of(card))
+    export_onnx(module.network, folder.onnx, folder.name, card)
+    return Run(folder, preview, card)
+
+
+@torch.no_grad()
+def held_out_losses(module: StyleTransferModule, photos: list[torch.Tensor]) -> dict[str, float]:
+    """The terms of the objective and structure r on the preview photographs, averaged over them."""
+    terms = [module.criterion(module.network(photo[None]), photo[None])._asdict() for photo in photos]
+    return {name: round(float(np.mean([term[name].item() for term in terms])), 4) for name in terms[0]}
+
+
+def _quieten() -> None:
+    """Hide Lightning's hints to its developers; its errors and ours stay."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for category in (UserWarning, DeprecationWarning, FutureWarning):
+        warnings.filterwarnings("ignore", category=category, module=r"(pytorch_lightning|lightning|torch)\..*")

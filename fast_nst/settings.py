@@ -1,0 +1,200 @@
+"""The settings of a run as plain values: what the command line, the YAML configs and the run folder hold.
+
+No heavy import lives here, so that ``fast-nst --help`` is immediate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fast_nst.errors import UserError
+
+
+@dataclass
+class LossSettings:
+    """What the objective weighs.
+
+    Attributes:
+        content_weight: weight of the content term, the mean over content_layers.
+        style_weight: weight of the style term, the mean over style_layers.
+        tv_weight: weight of the total variation (mean of squares, pictures in [0, 1]).
+        content_layers: layers at which the photograph is kept (empty: the loss network's own choice, relu2_2 for a VGG).
+        style_layers: layers whose Gram matrices are matched (empty: relu1_2, relu2_2, relu3_3, relu4_3 for a VGG).
+        normalize: divide every term by the energy of its target, so that one pair of weights serves every loss network;
+            false is the classical formula, which sums over layers and wants weights such as 1e5 and 1e10.
+        pooling: the loss network's pooling.
+    """
+
+    content_weight: float = 1.0
+    style_weight: float = 20.0
+    tv_weight: float = 2.0
+    content_layers: list[str] = field(default_factory=list)
+    style_layers: list[str] = field(default_factory=list)
+    normalize: bool = True
+    pooling: Literal["max", "average"] = "max"
+
+    def __post_init__(self) -> None:
+        for name in ("content_weight", "style_weight", "tv_weight"):
+            in_range(f"loss.{name}", getattr(self, name), 0, 1e15)
+        if self.content_weight == self.style_weight == 0:
+            raise UserError("loss.content_weight and loss.style_weight are both 0; set at least one of them")
+
+
+@dataclass
+class OptimizerSettings:
+    """How the network learns.
+
+    Attributes:
+        learning_rate: Adam's peak rate.
+        warmup_steps: steps over which the rate rises from 0 to its peak.
+        final_share: the rate at the last step, as a share of the peak (cosine decay).
+        gradient_clip: gradients of a larger norm are scaled down to this one (0: never).
+        style_ramp: share of the run over which the style weight rises from a tenth to all of it; without it, a large
+            weight first teaches a texture that ignores the photograph.
+        average: train with an exponential moving average of the weights, and save that, if above 0 (0.999 is usual).
+    """
+
+    learning_rate: float = 2e-3
+    warmup_steps: int = 50
+    final_share: float = 0.02
+    gradient_clip: float = 1.0
+    style_ramp: float = 0.3
+    average: float = 0.0
+
+    def __post_init__(self) -> None:
+        in_range("optimizer.learning_rate", self.learning_rate, 1e-8, 1)
+        in_range("optimizer.warmup_steps", self.warmup_steps, 0, 10**9)
+        in_range("optimizer.final_share", self.final_share, 0, 1)
+        in_range("optimizer.gradient_clip", self.gradient_clip, 0, 1e9)
+        in_range("optimizer.style_ramp", self.style_ramp, 0, 1)
+        in_range("optimizer.average", self.average, 0, 0.999999)
+
+
+@dataclass
+class TrainSettings:
+    """Train a style: a painting and photographs become a checkpoint, an ONNX model and pictures to look at.
+
+    Attributes:
+        style: the painting, a picture file (none: one that the package draws).
+        data: folder of photographs, or a list of them; a COCO folder is known by its train2017 (none: scenes that the
+            package draws).
+        name: name of the style and of its folder (none: the painting's file name).
+        checkpoints: folder in which the run's own folder is made.
+        preset: the network, fast or johnson (Johnson et al. 2016).
+        width: channels of the network (none: 48 for fast, 32 for johnson).
+        loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
+        loss_weights: its weights in torchvision's keys, .pth or .safetensors (none: torchvision's own, downloaded once).
+        loss: what the objective weighs.
+        optimizer: how the network learns.
+        style_size: longer side of the painting in pixels, which sets the size of the strokes.
+        image_size: side of the training crops in pixels.
+        batch_size: photographs a step, on each device.
+        steps: length of the training.
+        preview_photos: photographs to show progress on (none: of val2017 where there is one, else the first of data).
+        preview_every: steps between previews (none: a tenth of the run).
+        checkpoint_every: steps between checkpoints (none: a tenth of the run, 1000 at most).
+        workers: processes that decode photographs (none: chosen by the number of cores).
+        seed: of weights, photographs and crops.
+        compile: compile the networks with torch.compile where that works.
+        resume: go on with the run in the folder, to its end or to a larger number of steps.
+        overwrite: replace the run in the folder.
+        trainer: any argument of Lightning's Trainer, as --trainer.accelerator gpu --trainer.devices 8.
+    """
+
+    style: str | None = None
+    data: str | list[str] | None = None
+    name: str | None = None
+    checkpoints: str = "checkpoints"
+    preset: str = "fast"
+    width: int | None = None
+    loss_network: str = "lite"
+    loss_weights: str | None = None
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    style_size: int = 512
+    image_size: int = 256
+    batch_size: int = 4
+    steps: int = 4000
+    preview_photos: list[str] = field(default_factory=list)
+    preview_every: int | None = None
+    checkpoint_every: int | None = None
+    workers: int | None = None
+    seed: int = 0
+    compile: bool = False
+    resume: bool = False
+    overwrite: bool = False
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        in_range("style_size", self.style_size, 32, 8192)
+        in_range("image_size", self.image_size, 32, 4096)
+        in_range("batch_size", self.batch_size, 1, 4096)
+        in_range("steps", self.steps, 1, 10**9)
+        in_range("seed", self.seed, 0, 2**31)
+        in_range("workers", self.workers or 0, 0, 256)
+        for name in ("preview_every", "checkpoint_every"):
+            if getattr(self, name) is not None:
+                in_range(name, getattr(self, name), 1, 10**9)
+        if self.resume and self.overwrite:
+            raise UserError("--resume goes on with a run, --overwrite replaces it; give one of them")
+
+
+@dataclass
+class DistillSettings:
+    """Make the slim loss network (lite) from a large one.
+
+    Attributes:
+        data: folders of photographs to train on.
+        held_out: folder of photographs to measure the correlation with the teacher on.
+        output: the .safetensors file to write; its card, a .json file, lies beside it.
+        teacher: a loss network that has relu1_2, relu2_2, relu3_3 and relu4_3: vgg16 or vgg19.
+        teacher_weights: the teacher's weights in torchvision's keys (none: torchvision's own, downloaded once).
+        steps: length of the training; an interrupted one goes on where it was.
+        batch_size: photographs a step.
+        image_size: side of the crops in pixels.
+        learning_rate: Adam's peak rate.
+        gram_weight: weight of the Gram matrices' agreement beside the features'.
+        workers: processes that decode photographs.
+        seed: of weights, photographs and crops.
+        trainer: any argument of Lightning's Trainer, as --trainer.accelerator gpu.
+    """
+
+    data: list[str]
+    held_out: str
+    output: str
+    teacher: str = "vgg19"
+    teacher_weights: str | None = None
+    steps: int = 1600
+    batch_size: int = 8
+    image_size: int = 128
+    learning_rate: float = 3e-3
+    gram_weight: float = 0.1
+    workers: int = 1
+    seed: int = 0
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        in_range("steps", self.steps, 1, 10**9)
+        in_range("batch_size", self.batch_size, 1, 4096)
+        in_range("image_size", self.image_size, 32, 4096)
+        in_range("learning_rate", self.learning_rate, 1e-8, 1)
+
+
+def in_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise a UserError that names the setting unless ``low <= value <= high`` (never so for NaN)."""
+    if not low <= value <= high:
+        raise UserError(f"{name} needs to be between {low:g} and {high:g}, got {value:g}")
+
+
+def differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
+    """Dotted names of the settings in which two nested mappings differ."""
+    names = []
+    for key in sorted({*old, *new}, key=str):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            names += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            names.append(f"{prefix}{key}")
+    return names
