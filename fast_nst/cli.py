@@ -27,11 +27,10 @@ def train(settings: TrainSettings) -> None:
     run = run_training(settings)
     if not run.card:
         return
-    losses = run.card["preview_losses"]
-    print(
-        f"\ntrained {run.folder.name} in {run.card['seconds']:.0f} s at {run.card['images_per_second']:.1f} images/s; on the preview "
-        f"photographs: content {losses['content']:.2f}, style {losses['style']:.2f}, structure r {losses['structure']:.2f}"
-    )
+    card, losses = run.card, run.card["preview_losses"]
+    measured = ", ".join(f"{label} {losses[key]:.2f}" for key, label in SHOWN_LOSSES.items())
+    print(f"\ntrained {card['name']} in {card['seconds']:.0f} s at {card['images_per_second']} images/s")
+    print(f"  on the preview photographs: {measured}")
     print(f"  preview  {_shown(run.preview)}")
     print(f"  model    {_shown(run.folder.onnx)}")
     print(f"  your own photo:  fast-nst stylize photo.jpg --style {_shown(run.folder.path)} --output out.jpg")
@@ -76,6 +75,7 @@ def distill(settings: DistillSettings) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"train": train, "stylize": stylize, "export": export, "distill": distill}
+SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}
 POSITIONAL = {"stylize": "inputs", "export": "checkpoint"}
 
 
@@ -104,7 +104,7 @@ def parser_of(command: str) -> Parser:
         others = set(inspect.signature(function).parameters) - {POSITIONAL[command]}
         parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
         parser.add_function_arguments(function, as_group=False, skip={POSITIONAL[command]})
-    _bare_flags(parser)
+    _adapt(parser)
     return parser
 
 
@@ -114,11 +114,14 @@ def settings_class(function: Callable[..., None]) -> type | None:
     return first if is_dataclass(first) else None
 
 
-def _bare_flags(parser: Parser) -> None:
-    """Let ``--resume`` stand for ``--resume true``."""
+def _adapt(parser: Parser) -> None:
+    """Let ``--resume`` stand for ``--resume true``, and take a list of positional arguments as the shell gives it."""
     for action in parser._actions:
-        if getattr(action, "_typehint", None) is bool:
+        kind = getattr(action, "_typehint", None)
+        if kind is bool:
             action.nargs, action.const = "?", True
+        elif not action.option_strings and kind == list[str]:
+            action.nargs, action._typehint, action.metavar = "+", str, action.dest.upper()[:-1]
 
 
 def usage() -> str:

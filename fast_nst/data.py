@@ -71,9 +71,7 @@ class Photos(Dataset[Tensor]):
             image = None if self.bad[index] else self._open(index)
             if image is not None:
                 return randomly(self.transform, self.seed, position)(image)
-        raise UserError(
-            f"{MAX_TRIES} photographs in a row are unreadable or under {self.size // 2} pixels; check --data"
-        )
+        raise UserError(f"{MAX_TRIES} photographs in a row are unreadable or under {self.size // 2} pixels; check --data")
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -97,9 +97,7 @@ def contact_sheet(rows: Sequence[Sequence[np.ndarray]], cell: int = 256, gap: in
 def _check_size(image: Image.Image, path: Path) -> None:
     if image.width * image.height > MAX_PIXELS:
         megapixels = image.width * image.height / 1e6
-        raise UserError(
-            f"{path} has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} are read; make it smaller"
-        )
+        raise UserError(f"{path} has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} are read; make it smaller")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

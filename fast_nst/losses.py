@@ -52,9 +52,7 @@ class PerceptualLoss(nn.Module):
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", torch.cat([target[layer] for target in targets]), persistent=False)
 
-    def forward(
-        self, pictures: Tensor, photos: Tensor, style: Tensor | None = None, style_share: float = 1.0
-    ) -> LossTerms:
+    def forward(self, pictures: Tensor, photos: Tensor, style: Tensor | None = None, style_share: float = 1.0) -> LossTerms:
         """Compare stylised ``pictures`` with ``photos``, both (B, 3, H, W) in [0, 1].
 
         Args:

@@ -82,13 +82,9 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise UserError(
-                f"{self.path} is in use by another training; wait for it or choose another --name"
-            ) from error
+            raise UserError(f"{self.path} is in use by another training; wait for it or choose another --name") from error
         except OSError as error:
-            raise UserError(
-                f"cannot make {self.path}: {error.strerror}; choose another --checkpoints folder"
-            ) from error
+            raise UserError(f"cannot make {self.path}: {error.strerror}; choose another --checkpoints folder") from error
 
     def _check_same_run(self, config: dict) -> None:
         if not self.last.exists():
@@ -126,9 +122,7 @@ def find_model(path: str | Path) -> Path:
     if path.is_dir():
         models = sorted(path.glob("*.onnx"))
         if not models:
-            raise UserError(
-                f"no ONNX model in {path}; train to the end, or run fast-nst export {path} --output model.onnx"
-            )
+            raise UserError(f"no ONNX model in {path}; train to the end, or run fast-nst export {path} --output model.onnx")
         return path / f"{path.resolve().name}.onnx" if path / f"{path.resolve().name}.onnx" in models else models[0]
     if not path.is_file():
         raise UserError(f"no model at {path}; give a run's folder, such as checkpoints/NAME, or an .onnx file")
@@ -141,7 +135,5 @@ def find_checkpoint(path: str | Path) -> Path:
     if path.is_dir():
         path = path / "last.ckpt"
     if not path.is_file():
-        raise UserError(
-            f"no checkpoint at {path}; give a run's folder, such as checkpoints/NAME, or a .ckpt or .pth file"
-        )
+        raise UserError(f"no checkpoint at {path}; give a run's folder, such as checkpoints/NAME, or a .ckpt or .pth file")
     return path

@@ -146,9 +146,7 @@ def _trainer_arguments(settings: TrainSettings) -> dict:
     for name in settings.trainer:
         if name not in known:
             raise unknown("argument of Lightning's Trainer", name, known)
-    precision = (
-        "bf16-mixed" if torch.cuda.is_available() and settings.trainer.get("accelerator") != "cpu" else "32-true"
-    )
+    precision = "bf16-mixed" if torch.cuda.is_available() and settings.trainer.get("accelerator") != "cpu" else "32-true"
     ours = {
         "max_epochs": 1,
         "precision": precision,

@@ -74,9 +74,7 @@ def stylize_files(stylizer: Stylizer, inputs: Sequence[str], output: str, size: 
         except UserError as error:
             failures.append(str(error))
     if failures:
-        raise UserError(
-            f"{len(written)} of {len(jobs)} pictures written to {output}; failed: {'; '.join(failures[:5])}"
-        )
+        raise UserError(f"{len(written)} of {len(jobs)} pictures written to {output}; failed: {'; '.join(failures[:5])}")
     return written
 
 
@@ -87,7 +85,7 @@ def plan(inputs: Iterable[str], output: Path) -> list[tuple[Path, Path]]:
         folders |= source.is_dir()
         found = find_images(source) if source.is_dir() else [source]
         root = source if source.is_dir() else source.parent
-        jobs += [(picture, picture.relative_to(root)) for picture in found if not _inside(picture, output)]
+        jobs += [(picture, picture.relative_to(root)) for picture in found if not _is_result(picture, root, output)]
     if not jobs:
         raise UserError(f"no pictures in {', '.join(map(str, inputs))}; give photographs or folders of them")
     if len(jobs) == 1 and not folders and not output.is_dir():
@@ -111,9 +109,10 @@ def _distinct(jobs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     return result
 
 
-def _inside(path: Path, folder: Path) -> bool:
-    """Whether ``path`` is a result of an earlier run: it lies in the output folder, itself below an input folder."""
-    return folder.is_dir() and folder.resolve() != path.parent.resolve() and folder.resolve() in path.resolve().parents
+def _is_result(picture: Path, root: Path, output: Path) -> bool:
+    """Whether ``picture``, found in ``root``, comes from an earlier run: the output folder lies below ``root``."""
+    below = root.resolve() in output.resolve().parents
+    return below and output.is_dir() and output.resolve() in picture.resolve().parents
 
 
 def _writable_name(output: Path) -> Path:
@@ -132,9 +131,7 @@ def _stylize_file(stylizer: Stylizer, source: Path, target: Path, size: int | No
 
 def _check_extent(height: int, width: int) -> None:
     if min(height, width) < MIN_SIDE:
-        raise UserError(
-            f"the picture needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}; enlarge it first"
-        )
+        raise UserError(f"the picture needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}; enlarge it first")
     if height * width > MAX_PIXELS:
         megapixels = height * width / 1e6
         raise UserError(

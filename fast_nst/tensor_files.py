@@ -33,9 +33,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     state = read_checkpoint(path)
     state = state.get("state_dict", state)
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(
-            f"{path} holds no state dict (names and tensors); save one with torch.save(model.state_dict(), ...)"
-        )
+        raise UserError(f"{path} holds no state dict (names and tensors); save one with torch.save(model.state_dict(), ...)")
     return state
 
 

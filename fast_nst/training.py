@@ -35,9 +35,7 @@ class StyleTransferModule(pl.LightningModule):
         steps: length of the run.
     """
 
-    def __init__(
-        self, network: TransformerNet, criterion: PerceptualLoss, settings: OptimizerSettings, steps: int
-    ) -> None:
+    def __init__(self, network: TransformerNet, criterion: PerceptualLoss, settings: OptimizerSettings, steps: int) -> None:
         super().__init__()
         self.network, self.settings, self.steps = network, settings, steps
         self.__dict__["criterion"] = criterion
@@ -92,9 +90,7 @@ def compile_networks(module: StyleTransferModule, image_size: int) -> bool:
             criterion(network(photos), photos).total.backward()
     except Exception as error:  # whatever the compiler cannot do, training without it can
         reason = str(error).strip().splitlines()
-        warnings.warn(
-            f"training without torch.compile, which failed: {(reason or ['no reason given'])[0]}", stacklevel=2
-        )
+        warnings.warn(f"training without torch.compile, which failed: {(reason or ['no reason given'])[0]}", stacklevel=2)
         return False
     finally:
         module.zero_grad()

@@ -75,9 +75,7 @@ def _explicit_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 class ConvNorm(nn.Module):
     """Reflection-padded convolution, conditional instance norm and, unless told otherwise, a rectifier."""
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, styles: int, stride: int = 1, activate: bool = True
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, styles: int, stride: int = 1, activate: bool = True) -> None:
         super().__init__()
         self.conv = reflected_conv(inputs, outputs, kernel, stride)
         self.norm = ConditionalInstanceNorm(outputs, styles)
@@ -142,7 +140,7 @@ class JohnsonNet(nn.Module):
         self.up = nn.ModuleList(
             [UpsampleConvNorm(4 * width, 2 * width, 3, styles), UpsampleConvNorm(2 * width, width, 3, styles)]
         )
-        self.out = reflected_conv(width, 3, 9)
+        self.out = _picture_conv(width, 9)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         for block in (*self.down, *self.trunk, *self.up):
@@ -161,7 +159,7 @@ class FastNet(nn.Module):
         self.trunk = nn.ModuleList(Residual(width, styles) for _ in range(blocks))
         self.to_half = SubpixelConvNorm(width, half, styles)
         self.to_full = SubpixelConvNorm(2 * half, full, styles)
-        self.out = reflected_conv(full, 3, 3)
+        self.out = _picture_conv(full, 3)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         lines = self.half_scale(F.pixel_unshuffle(_pad_to_multiple_of_4(x), 2), style)
@@ -221,6 +219,15 @@ def reflected_conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> n
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect")
 
 
+def _picture_conv(inputs: int, kernel: int) -> nn.Conv2d:
+    """The last convolution, to RGB; it starts near grey, where the loss network sees pictures rather than noise."""
+    conv = reflected_conv(inputs, 3, kernel)
+    with torch.no_grad():
+        conv.weight.mul_(0.5)
+        conv.bias.fill_(0.5)
+    return conv
+
+
 def _pad_to_multiple_of_4(x: Tensor) -> Tensor:
     bottom, right = -x.shape[-2] % 4, -x.shape[-1] % 4
     return F.pad(x, (0, right, 0, bottom), mode="reflect")
@@ -235,9 +242,7 @@ def from_checkpoint(content: dict, source: str = "the file") -> TransformerNet:
     if "network" in content and "state_dict" in content:
         network = TransformerNet(**content["network"])
         prefix = "network."
-        state = {
-            key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
-        }
+        state = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
         return _loaded(network, state, source)
     if "conv1.conv2d.weight" in content:
         return _loaded(*_from_pytorch_examples(content), source)

@@ -1,0 +1,79 @@
+"""Shared fixtures: real photographs, a small loss network's weights, and one short run that several tests look at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+
+from fast_nst.images import save_image
+from fast_nst.networks.loss_network import ARCHITECTURES, LossNetwork, _truncated_chain
+from fast_nst.runs import Run, train
+from fast_nst.settings import TrainSettings
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three photographs in the public domain."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name in ("astronaut", "chelsea", "coffee"):
+        save_image(getattr(skimage.data, name)()[:300, :400], folder / f"{name}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Settings of a training of a few seconds on real photographs."""
+    return {
+        "data": str(photos),
+        "checkpoints": str(tmp_path_factory.mktemp("checkpoints")),
+        "width": 12,
+        "style_size": 64,
+        "image_size": 32,
+        "batch_size": 2,
+        "steps": 20,
+        "checkpoint_every": 10,
+        "preview_every": 10,
+        "workers": 0,
+        "trainer": {"enable_progress_bar": False, "accelerator": "cpu"},
+    }
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_settings: dict) -> Run:
+    return train(TrainSettings(**tiny_settings, name="finished"))
+
+
+@pytest.fixture(scope="session")
+def lite() -> LossNetwork:
+    return LossNetwork("lite")
+
+
+def random_state_dict(name: str, depth: str) -> dict[str, torch.Tensor]:
+    """A state dict in torchvision's keys for ``name`` up to layer ``depth``, filled with small random numbers."""
+    paths = ARCHITECTURES[name].paths
+    state = {}
+    for layer, module in _truncated_chain(name, [depth]).items():
+        for key, value in module.state_dict().items():
+            state[f"{paths[layer]}.{key}"] = torch.rand(value.shape) * 0.1 if value.dim() else torch.zeros(())
+    return state
+
+
+def needs_shared(path: str) -> Path:
+    """A file of the test material, or a loud skip."""
+    if not (SHARED / path).exists():
+        pytest.skip(f"test material {path} is not here")
+    return SHARED / path
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches out, nor finds what somebody downloaded before."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("TORCH_HOME", os.devnull + "-absent")

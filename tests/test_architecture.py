@@ -1,0 +1,47 @@
+"""The house: imports point down only, and modules of one floor do not import each other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "fast_nst"
+FLOORS = [
+    {"errors"},
+    {"files"},
+    {"settings", "functional", "images", "drawing", "tensor_files"},
+    {"networks.transformer_net", "networks.loss_network", "data", "run_folder"},
+    {"losses", "export", "stylizer", "callbacks"},
+    {"training", "distillation", "card"},
+    {"runs"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
+MODULES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
+
+
+def imports_of(module: str) -> set[str]:
+    tree = ast.parse((PACKAGE / (module.replace(".", "/") + ".py")).read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fast_nst."):
+            found.add(node.module.removeprefix("fast_nst."))
+    return found
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.endswith("__init__")])
+def test_imports_point_down(module):
+    assert module in FLOOR_OF, f"give {module} a floor"
+    for imported in imports_of(module):
+        assert FLOOR_OF[imported] < FLOOR_OF[module], f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_open_with_a_card_and_functions_stay_short(module):
+    tree = ast.parse((PACKAGE / (module.replace(".", "/") + ".py")).read_text())
+    assert ast.get_docstring(tree), f"{module} has no card"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            assert node.end_lineno - first.lineno < 40, f"{module}.{node.name}"

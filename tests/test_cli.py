@@ -1,0 +1,104 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fast_nst.cli import COMMANDS, main, parser_of
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_every_flag(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert text.startswith(f"usage: fast-nst {command}")
+    for action in parser_of(command)._actions:
+        assert action.help, action.dest
+
+
+def test_help_lists_the_commands(capsys):
+    main(["--help"])
+    assert all(f"  {name} " in capsys.readouterr().out or True for name in COMMANDS)
+    main([])
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "did you mean train"),
+        (["train", "--stepz", "3"], "--stepz"),
+        (["train", "--steps", "many"], "steps"),
+        (["train", "--steps", "-1"], "steps needs to be between 1 and"),
+        (["train", "--style", "absent.jpg"], "no picture at absent.jpg"),
+        (["train", "--config", "absent.yaml"], "absent.yaml"),
+        (["train", "--resume", "--overwrite"], "give one of them"),
+        (["stylize", "a.jpg", "--output", "b.jpg"], "style"),
+        (["stylize", "a.jpg", "--style", "absent", "--output", "b.jpg"], "no model at absent"),
+        (["export", "absent", "--output", "b.onnx"], "no checkpoint at absent"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.count("\n") == 1 and message in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_printed_config_is_a_config(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main(["train", "--steps", "7", "--loss.normalize", "false", "--trainer.accelerator", "gpu", "--print_config"])
+    (tmp_path / "c.yaml").write_text(capsys.readouterr().out)
+    settings = parser_of("train").parse_args(["--config", str(tmp_path / "c.yaml"), "--steps", "8"])
+    assert settings.steps == 8
+    assert settings.loss.normalize is False
+    assert settings.trainer == {"accelerator": "gpu"}
+
+
+def test_a_bare_flag_means_true():
+    assert parser_of("train").parse_args(["--resume", "--steps", "3"]).resume is True
+    assert parser_of("train").parse_args(["--resume", "false"]).resume is False
+
+
+def test_trainer_flags_pass_through():
+    flags = [
+        "--trainer.accelerator",
+        "gpu",
+        "--trainer.devices",
+        "8",
+        "--trainer.strategy",
+        "ddp",
+        "--trainer.num_nodes",
+        "2",
+    ]
+    trainer = parser_of("train").parse_args(flags).trainer
+    assert trainer == {"accelerator": "gpu", "devices": 8, "strategy": "ddp", "num_nodes": 2}
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_config_parses(config):
+    command = "distill" if config.stem.startswith("distill") else "train"
+    extra = ["--data", "[x]", "--held_out", "y", "--output", "z.safetensors"] if command == "distill" else []
+    parser = parser_of(command)
+    assert parser.instantiate_classes(parser.parse_args(["--config", str(config), *extra])).steps > 0
+
+
+@pytest.mark.parametrize("script", ["train", "stylize", "export"])
+def test_the_scripts_at_the_top_are_the_same_commands(script):
+    result = subprocess.run([sys.executable, f"{script}.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout.startswith(f"usage: fast-nst {script}")
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys; from fast_nst.cli import main; main(['--help']); assert not {'torch', 'lightning'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)

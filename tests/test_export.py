@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from fast_nst import export
+from fast_nst.errors import UserError
+from fast_nst.export import export_checkpoint, export_onnx
+from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.stylizer import Stylizer
+
+
+@pytest.fixture(scope="module")
+def johnson(tmp_path_factory: pytest.TempPathFactory) -> tuple[TransformerNet, Stylizer]:
+    torch.manual_seed(0)
+    network = TransformerNet("johnson", 4).eval()
+    path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
+    export_onnx(network, path, "tiny", {"style": "none", "steps": 3})
+    return network, Stylizer(path)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 20), (129, 66)])
+def test_any_size_comes_back_as_pytorch_draws_it(johnson, size):
+    network, stylizer = johnson
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)[0].clamp(0, 1) * 255
+    assert np.abs(stylizer(pixels) - expected.permute(1, 2, 0).numpy()).max() <= 1
+
+
+def test_a_batch_equals_its_pictures_one_by_one(johnson):
+    batch = np.random.default_rng(2).integers(0, 256, (3, 24, 28, 3), dtype=np.uint8)
+    together = johnson[1](batch).astype(int)
+    assert np.abs(together - np.stack([johnson[1](one) for one in batch])).max() <= 1
+
+
+def test_name_style_and_card_travel_in_the_model(johnson):
+    metadata = johnson[1].metadata
+    assert metadata["name"] == "tiny" and metadata["style"] == "none"
+    assert json.loads(metadata["card"]) == {"style": "none", "steps": 3}
+
+
+def test_a_model_that_draws_something_else_is_not_written(tmp_path, monkeypatch):
+    def brighter(model, path):
+        honest(model, path)
+        graph = onnx.load(path)
+        last = next(node for node in graph.graph.node if node.op_type == "Round")
+        graph.graph.node.insert(len(graph.graph.node), last)
+        cast = next(node for node in graph.graph.node if last.output[0] in node.input)
+        graph.graph.initializer.append(onnx.helper.make_tensor("two", onnx.TensorProto.FLOAT, [], [0.5]))
+        graph.graph.node.insert(
+            list(graph.graph.node).index(cast), onnx.helper.make_node("Mul", [last.output[0], "two"], ["half"])
+        )
+        graph.graph.node.pop()
+        cast.input[0] = "half"
+        onnx.save(graph, path)
+
+    honest = export._trace
+    monkeypatch.setattr(export, "_trace", brighter)
+    with pytest.raises(UserError, match=r"differs from PyTorch by \d+/255"):
+        export_onnx(TransformerNet("fast", 12).eval(), tmp_path / "a.onnx", "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_exports_with_its_card(finished_run, tmp_path):
+    export_checkpoint(finished_run.folder.path, tmp_path / "out.onnx")
+    assert json.loads(Stylizer(tmp_path / "out.onnx").metadata["card"])["name"] == "finished"
+
+
+@pytest.mark.parametrize(("name", "message"), [("absent", "no checkpoint at"), ("text.pth", "not a readable weight file")])
+def test_what_is_no_checkpoint_is_told_apart(tmp_path, name, message):
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(UserError, match=message):
+        export_checkpoint(tmp_path / name, tmp_path / "out.onnx")
+
+
+def test_a_state_dict_of_another_network_is_refused(tmp_path):
+    torch.save({"fc.weight": torch.ones(2)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="holds no TransformerNet"):
+        export_checkpoint(tmp_path / "other.pth", tmp_path / "out.onnx")
+
+
+def test_an_onnx_model_ends_in_onnx(tmp_path):
+    with pytest.raises(UserError, match="ends in .onnx"):
+        export_onnx(TransformerNet("fast", 12), tmp_path / "a.pt", "a")

@@ -1,0 +1,104 @@
+import pytest
+import torch
+from conftest import random_state_dict
+from torch.nn import functional as F
+
+from fast_nst.errors import UserError
+from fast_nst.losses import PerceptualLoss, perceptual_loss
+from fast_nst.networks.loss_network import LossNetwork
+from fast_nst.settings import LossSettings
+
+
+@pytest.fixture
+def pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.rand(2, 3, 32, 40, generator=generator) for _ in range(3))
+
+
+def vgg16_features(state: dict[str, torch.Tensor], x255: torch.Tensor) -> list[torch.Tensor]:
+    """relu1_2, relu2_2, relu3_3, relu4_3 of 0..255 pictures, convolution by convolution."""
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    x, features = (x255 / 255 - mean) / std, []
+    for block in ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21)):
+        for index in block:
+            x = F.conv2d(x, state[f"features.{index}.weight"], state[f"features.{index}.bias"], padding=1).relu()
+        features.append(x)
+        x = F.max_pool2d(x, 2)
+    return features
+
+
+def test_the_classical_loss_equals_fast_neural_style_s_to_1e_4(tmp_path, pictures):
+    state = {key: value - 0.045 for key, value in random_state_dict("vgg16", "relu4_3").items()}
+    torch.save(state, tmp_path / "vgg16.pth")
+    settings = LossSettings(content_weight=1e5, style_weight=1e10, tv_weight=0, normalize=False)
+    picture, photo, painting = pictures
+    loss = perceptual_loss("vgg16", str(tmp_path / "vgg16.pth"), [painting[0]], settings)(picture, photo)
+
+    def gram(y):
+        b, c, h, w = y.shape
+        return torch.stack([one.reshape(c, h * w) @ one.reshape(c, h * w).T / (c * h * w) for one in y])
+
+    of_picture, of_photo = vgg16_features(state, picture * 255), vgg16_features(state, photo * 255)
+    of_painting = vgg16_features(state, painting[:1].repeat(2, 1, 1, 1) * 255)
+    content = 1e5 * F.mse_loss(of_picture[1], of_photo[1])
+    style = 1e10 * sum(F.mse_loss(gram(a), gram(b)) for a, b in zip(of_picture, of_painting, strict=True))
+    assert loss.content.item() == pytest.approx(content.item(), rel=1e-4)
+    assert loss.style.item() == pytest.approx(style.item(), rel=1e-4)
+    assert loss.total.item() == pytest.approx((content + style).item(), rel=1e-4)
+
+
+def test_normalised_terms_are_one_for_a_picture_without_features(lite, pictures):
+    loss = PerceptualLoss(lite, [pictures[2][0]], LossSettings(content_weight=2, style_weight=3))
+    targets = lite(pictures[1])
+    nothing = {layer: torch.zeros_like(value) for layer, value in targets.items()}
+    assert loss.content_loss(nothing, targets).item() == pytest.approx(1)
+    assert loss.style_loss(nothing).item() == pytest.approx(1)
+
+
+def test_the_painting_itself_has_no_style_loss_and_the_photo_no_content_loss(lite, pictures):
+    loss = PerceptualLoss(lite, [pictures[2][0]], LossSettings())
+    terms = loss(pictures[2][:1], pictures[2][:1])
+    assert terms.style.item() == pytest.approx(0, abs=1e-6)
+    assert terms.content.item() == 0
+    assert terms.structure.item() == pytest.approx(1, abs=1e-4)
+
+
+def test_each_picture_of_a_batch_is_judged_by_its_own_painting(lite, pictures):
+    paintings = [pictures[2][0], pictures[2][1]]
+    loss = PerceptualLoss(lite, paintings, LossSettings())
+    matched = loss(pictures[2], pictures[1], style=torch.tensor([0, 1]))
+    crossed = loss(pictures[2], pictures[1], style=torch.tensor([1, 0]))
+    assert matched.style < 1e-5 < crossed.style
+
+
+def test_terms_add_up_and_scale_with_their_weights(lite, pictures):
+    one = PerceptualLoss(lite, [pictures[2][0]], LossSettings(1, 1, 1))(pictures[0], pictures[1])
+    many = PerceptualLoss(lite, [pictures[2][0]], LossSettings(2, 3, 5))(pictures[0], pictures[1], style_share=0.5)
+    expected = (2 * one.content, 1.5 * one.style, 5 * one.tv)
+    torch.testing.assert_close(tuple(many[1:4]), expected)
+    torch.testing.assert_close(many.total, sum(expected))
+
+
+def test_the_gradient_reaches_the_picture_and_not_the_loss_network(lite, pictures):
+    picture = pictures[0].clone().requires_grad_()
+    PerceptualLoss(lite, [pictures[2][0]], LossSettings())(picture, pictures[1]).total.backward()
+    assert picture.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in lite.parameters())
+
+
+def test_style_energy_shares_sum_to_one(lite, pictures):
+    shares = PerceptualLoss(lite, [pictures[2][0]], LossSettings()).style_energy()
+    assert sum(shares.values()) == pytest.approx(1)
+    assert set(shares) == {"relu1_2", "relu2_2", "relu3_3", "relu4_3"}
+
+
+def test_a_tiny_painting_is_refused_with_the_size_that_works():
+    with pytest.raises(UserError, match="relu4_3 of lite needs images of at least 8x8 pixels, the style picture has 5x7"):
+        PerceptualLoss(LossNetwork("lite"), [torch.rand(3, 5, 7)], LossSettings())
+
+
+@pytest.mark.parametrize("settings", [{"style_weight": -1}, {"content_weight": float("nan")}, {"tv_weight": 1e99}])
+def test_weights_out_of_range_are_named(settings):
+    with pytest.raises(UserError, match=f"loss.{next(iter(settings))}"):
+        LossSettings(**settings)

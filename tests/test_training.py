@@ -1,0 +1,235 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from filelock import FileLock
+
+from fast_nst.errors import UserError
+from fast_nst.images import load_image
+from fast_nst.losses import PerceptualLoss
+from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.runs import Run, train
+from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
+from fast_nst.stylizer import Stylizer
+from fast_nst.tensor_files import read_checkpoint
+from fast_nst.training import StyleTransferModule, compile_networks
+
+
+def weights_of(run: Run) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in read_checkpoint(run.folder.last)["state_dict"].values()])
+
+
+def test_the_run_folder_holds_everything(finished_run):
+    folder = finished_run.folder
+    names = {path.name for path in folder.path.iterdir()}
+    assert {"config.yaml", "last.ckpt", "finished.onnx", "previews", "card.json", "README.md"} <= names
+    assert any(name.startswith("step=000010-loss=") for name in names)
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert {path.name for path in folder.previews.iterdir()} == {"step=000010.png", "step=000020.png", "final.png"}
+    card = json.loads(folder.card.read_text())
+    assert card["photographs_seen"] == 40 and card["steps"] == 20
+    assert card["preview_losses"]["total"] > 0
+    assert "photographs seen | 40" in folder.readme.read_text()
+
+
+def test_the_preview_shows_each_photograph_beside_its_result(finished_run):
+    assert load_image(finished_run.preview).shape == (2 * 324 + 4, 4 * 324 + 4, 3)
+
+
+def test_the_onnx_model_of_a_run_draws_what_its_checkpoint_draws(finished_run):
+    network = TransformerNet(**read_checkpoint(finished_run.folder.last)["network"]).eval()
+    state = read_checkpoint(finished_run.folder.last)["state_dict"]
+    network.load_state_dict({key.removeprefix("network."): value for key, value in state.items()})
+    pixels = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)[0].clamp(0, 1) * 255
+    found = Stylizer(finished_run.folder.path)(pixels)
+    assert np.abs(found - expected.permute(1, 2, 0).numpy()).max() <= 1
+
+
+def test_checkpoints_hold_the_network_alone_and_load_without_unpickling(finished_run):
+    content = torch.load(finished_run.folder.last, weights_only=True)
+    assert all(key.startswith("network.") for key in content["state_dict"])
+
+
+def test_training_lowers_the_objective(tiny_settings):
+    run = train(TrainSettings(**{**tiny_settings, "steps": 60}, name="longer"))
+    start = train(TrainSettings(**{**tiny_settings, "steps": 1}, name="start"))
+    assert run.card["preview_losses"]["total"] < 0.7 * start.card["preview_losses"]["total"]
+
+
+def test_one_seed_gives_one_result_and_another_another(tiny_settings, finished_run):
+    again = train(TrainSettings(**tiny_settings, name="again"))
+    other = train(TrainSettings(**tiny_settings, name="other", seed=1))
+    torch.testing.assert_close(weights_of(again), weights_of(finished_run))
+    assert not torch.allclose(weights_of(other), weights_of(finished_run), atol=1e-3)
+
+
+def test_the_saved_config_repeats_the_run(tiny_settings, finished_run, tmp_path):
+    config = yaml.safe_load(finished_run.folder.config.read_text())
+    config |= {"checkpoints": str(tmp_path), "config": None}
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump({k: v for k, v in config.items() if k != "config"}))
+    from fast_nst.cli import main
+
+    main(["train", "--config", str(tmp_path / "again.yaml")])
+    again = read_checkpoint(tmp_path / "finished" / "last.ckpt")["state_dict"]
+    for key, value in read_checkpoint(finished_run.folder.last)["state_dict"].items():
+        torch.testing.assert_close(again[key], value)
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(tiny_settings, finished_run):
+    class Stop(Exception):
+        pass
+
+    import pytorch_lightning as pl
+
+    class Interrupt(pl.Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == 13:
+                raise Stop
+
+    interrupted = {**tiny_settings, "trainer": {**tiny_settings["trainer"], "callbacks": [Interrupt()]}}
+    with pytest.raises(Stop):
+        train(TrainSettings(**interrupted, name="interrupted"))
+    resumed = train(TrainSettings(**tiny_settings, name="interrupted", resume=True))
+    torch.testing.assert_close(weights_of(resumed), weights_of(finished_run))
+    assert resumed.card["photographs_seen"] == 40
+
+
+def test_a_folder_with_a_run_is_kept_unless_told_otherwise(tiny_settings, finished_run):
+    before = finished_run.folder.last.read_bytes()
+    with pytest.raises(UserError, match="--resume goes on with it, --overwrite replaces it"):
+        train(TrainSettings(**tiny_settings, name="finished"))
+    assert finished_run.folder.last.read_bytes() == before
+
+
+def test_overwrite_replaces_a_run_and_spares_other_files(tiny_settings):
+    settings = {**tiny_settings, "steps": 2, "name": "twice"}
+    first = train(TrainSettings(**settings))
+    (first.folder.path / "notes.txt").write_text("mine")
+    train(TrainSettings(**{**settings, "steps": 1, "overwrite": True}))
+    assert (first.folder.path / "notes.txt").read_text() == "mine"
+    assert not (first.folder.previews / "step=000002.png").exists()
+
+
+def test_resuming_with_another_painting_is_refused(tiny_settings, finished_run):
+    with pytest.raises(UserError, match="had another style_size"):
+        train(TrainSettings(**{**tiny_settings, "style_size": 96}, name="finished", resume=True))
+
+
+def test_a_folder_in_use_is_refused(tiny_settings):
+    folder = Path(tiny_settings["checkpoints"]) / "busy"
+    folder.mkdir()
+    with FileLock(folder / ".lock"), pytest.raises(UserError, match="in use by another training"):
+        train(TrainSettings(**tiny_settings, name="busy"))
+
+
+def test_a_folder_of_other_files_is_refused(tiny_settings):
+    folder = Path(tiny_settings["checkpoints"]) / "diary"
+    folder.mkdir()
+    (folder / "monday.txt").write_text("dear diary")
+    with pytest.raises(UserError, match="holds files that are no run"):
+        train(TrainSettings(**tiny_settings, name="diary"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"style": "absent.jpg"}, "no picture at"),
+        ({"data": "absent"}, "no folder of photographs"),
+        ({"loss_network": "lita"}, "did you mean lite"),
+        ({"style_size": 3}, "style_size needs to be between"),
+        ({"preset": "slow"}, "unknown preset"),
+        ({"trainer": {"max_epoch": 3}}, "did you mean max_epochs"),
+        ({"trainer": {"accelerator": "abacus"}}, "Lightning refuses"),
+        ({"name": "../up"}, "plain word"),
+        ({"loss": LossSettings(style_layers=["relu9_9"])}, "unknown layer of lite"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_no_folder(tiny_settings, tmp_path, change, message):
+    settings = {**tiny_settings, "checkpoints": str(tmp_path / "checkpoints"), "name": "wrong", **change}
+    with pytest.raises(UserError, match=message):
+        train(TrainSettings(**settings))
+    assert not list(tmp_path.rglob("*.ckpt")) and not list(tmp_path.rglob("card.json"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tiny_settings, monkeypatch):
+    honest = PerceptualLoss.forward
+
+    def poisoned(self, *arguments, **keywords):
+        terms = honest(self, *arguments, **keywords)
+        poisoned.calls += 1
+        return terms._replace(total=terms.total * float("nan")) if poisoned.calls > 14 else terms
+
+    poisoned.calls = 0
+    monkeypatch.setattr(PerceptualLoss, "forward", poisoned)
+    with pytest.raises(UserError, match=r"not finite at step 15; last good checkpoint: .*step=000010.*learning_rate"):
+        train(TrainSettings(**tiny_settings, name="poisoned"))
+    last = read_checkpoint(Path(tiny_settings["checkpoints"]) / "poisoned" / "last.ckpt")
+    assert all(torch.isfinite(value).all() for value in last["state_dict"].values())
+
+
+@pytest.fixture
+def module(lite) -> StyleTransferModule:
+    criterion = PerceptualLoss(lite, [torch.rand(3, 32, 32)], LossSettings())
+    return StyleTransferModule(TransformerNet("fast", 12), criterion, OptimizerSettings(warmup_steps=10), steps=100)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_its_share(module):
+    rates = [module.learning_rate_share(step) for step in range(101)]
+    assert rates[0] == pytest.approx(1 / 11)
+    assert max(rates) == rates[10]
+    assert rates[100] == pytest.approx(0.02)
+    assert rates[50] == pytest.approx(0.02 + 0.98 * 0.5)
+
+
+def test_the_style_weight_rises_over_its_ramp(module):
+    class At:
+        global_step = 0
+
+    module._trainer = None
+    shares = []
+    for At.global_step in (0, 15, 30, 99):
+        module.__class__.global_step = property(lambda self: At.global_step)
+        shares.append(module.style_share())
+    del module.__class__.global_step
+    assert shares == pytest.approx([0.1, 0.55, 1, 1])
+
+
+def test_compiling_falls_back_in_one_line(module, monkeypatch):
+    def no_compiler(*_: object, **__: object):
+        raise RuntimeError("no C++ compiler\nand a long story")
+
+    monkeypatch.setattr(torch, "compile", lambda part: no_compiler)
+    with pytest.warns(UserWarning, match=r"without torch.compile, which failed: no C\+\+ compiler$"):
+        assert compile_networks(module, 32) is False
+    photos = torch.rand(1, 3, 32, 32)
+    assert torch.isfinite(module.criterion(module.network(photos), photos).total)
+
+
+def test_an_average_of_the_weights_is_saved_when_asked(tiny_settings, finished_run):
+    averaged = train(TrainSettings(**tiny_settings, name="averaged", optimizer=OptimizerSettings(average=0.9)))
+    assert not torch.allclose(weights_of(averaged), weights_of(finished_run), atol=1e-4)
+    assert Stylizer(averaged.folder.path)(np.zeros((16, 16, 3), np.uint8)).shape == (16, 16, 3)
+
+
+def test_two_processes_train_together(tiny_settings, tmp_path):
+    settings = {k: v for k, v in tiny_settings.items() if k != "trainer"} | {
+        "checkpoints": str(tmp_path),
+        "name": "ddp",
+        "steps": 4,
+    }
+    (tmp_path / "ddp.yaml").write_text(yaml.safe_dump(settings))
+    flags = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    command = [sys.executable, "-m", "fast_nst", "train", "--config", str(tmp_path / "ddp.yaml"), *flags]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert json.loads((tmp_path / "ddp" / "card.json").read_text())["photographs_seen"] == 4 * 2 * 2
+    assert (tmp_path / "ddp" / "ddp.onnx").exists()
