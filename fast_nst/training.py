@@ -42,10 +42,14 @@ class StyleTransferModule(pl.LightningModule):
         self.last_terms: dict[str, Tensor] = {}
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
-        photos = photos.contiguous(memory_format=torch.channels_last)
-        terms = self.criterion(self.network(photos), photos, style_share=self.style_share())
+        terms = self.terms(photos)
         self._log_terms(terms)
         return terms.total
+
+    def terms(self, photos: Tensor) -> LossTerms:
+        """The objective on one batch of photographs (B, 3, H, W) in [0, 1], at this step's style weight."""
+        photos = photos.contiguous(memory_format=torch.channels_last)
+        return self.criterion(self.network(photos), photos, style_share=self.style_share())
 
     def style_share(self) -> float:
         """Factor of the style weight at this step: from 0.1 to 1 over the first ``style_ramp`` of the run."""

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,9 +27,7 @@ def test_the_distilled_file_is_a_loss_network_with_a_card(settings):
     network = LossNetwork("lite", LAYERS, settings.output)
     assert network(torch.rand(1, 3, 32, 32))["relu4_3"].shape == (1, 128, 4, 4)
     assert all(tensor.dtype == torch.float16 for tensor in load_file(settings.output).values())
-    assert (
-        json.loads(settings.output.replace(".safetensors", ".json") and open(settings.output[:-11] + "json").read()) == card
-    )
+    assert json.loads(Path(settings.output).with_suffix(".json").read_text()) == card
     assert set(card["correlation"]) == set(LAYERS) and card["photographs"] == 3
 
 

@@ -122,7 +122,8 @@ def test_stylising_never_imports_torch(tmp_path, pixels, negative):
     model = negative.session._model_path
     code = (
         "import sys; from fast_nst.cli import main; "
-        f"main(['stylize', {str(tmp_path / 'a.png')!r}, '--style', {str(model)!r}, '--output', {str(tmp_path / 'b.png')!r}]); "
+        f"main(['stylize', {str(tmp_path / 'a.png')!r}, '--style', {str(model)!r}, "
+        f"'--output', {str(tmp_path / 'b.png')!r}]); "
         "assert not {'torch', 'pytorch_lightning', 'torchvision'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
