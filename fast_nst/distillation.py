@@ -3,7 +3,8 @@
 The student is a VGG of 16-32-64-128 channels. A 1 x 1 convolution (a head) on each of its named layers regresses the
 teacher's features there, so that whatever the teacher tells apart, the student tells apart too (Romero et al. 2015,
 FitNets, with a linear regressor). Heads are thrown away. Batch norms speed the training and are folded into the
-convolutions at its end. With ``gram_weight``, the Gram matrices of the regressed features must agree as well.
+convolutions at its end. With ``gram_weight``, the Gram matrices of the estimated features must
+agree as well.
 """
 
 from __future__ import annotations
@@ -27,10 +28,20 @@ LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 
 
 class Student(nn.Module):
-    """The chain of ``lite`` with a batch norm after each convolution, and a head for each of ``LAYERS``."""
+    """The chain of ``lite`` with a batch norm after each convolution, and a head for each layer of the teacher.
 
-    def __init__(self, teacher_channels: dict[str, int]) -> None:
+    Heads estimate features in units of their standard deviation, from their mean: the teacher's own may be in the
+    hundreds, which small steps would take forever to reach.
+
+    Args:
+        statistics: mean per channel, shape (1, C, 1, 1), and standard deviation, of the teacher's features by layer.
+    """
+
+    def __init__(self, statistics: dict[str, tuple[Tensor, Tensor]]) -> None:
         super().__init__()
+        for name, (mean, deviation) in statistics.items():
+            self.register_buffer(f"mean_{name}", mean)
+            self.register_buffer(f"deviation_{name}", deviation)
         self.convolutions, self.norms = nn.ModuleDict(), nn.ModuleDict()
         self.steps = [name for name in ARCHITECTURES["lite"].paths if name != "pool4"]
         widths = iter(width for width in LITE_CHANNELS if width != "M")
@@ -41,8 +52,8 @@ class Student(nn.Module):
                 self.convolutions[name] = nn.Conv2d(channels, width, 3, padding=1)
                 self.norms[name] = nn.BatchNorm2d(width)
                 channels = width
-            if name in teacher_channels:
-                self.heads[name] = nn.Conv2d(channels, teacher_channels[name], 1)
+            if name in statistics:
+                self.heads[name] = nn.Conv2d(channels, statistics[name][0].shape[1], 1)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Normalised images -> the heads' estimates of the teacher's features, by layer."""
@@ -53,7 +64,8 @@ class Student(nn.Module):
             else:
                 x = nn.functional.max_pool2d(x, 2) if name.startswith("pool") else x.relu()
             if name in self.heads:
-                estimates[name] = self.heads[name](x)
+                unit = self.heads[name](x)
+                estimates[name] = unit * getattr(self, f"deviation_{name}") + getattr(self, f"mean_{name}")
         return estimates
 
     @torch.no_grad()
@@ -70,23 +82,21 @@ class Student(nn.Module):
 class DistillationModule(pl.LightningModule):
     """Regression of the teacher's features, each layer in units of their variance; Adam with a one-cycle rate."""
 
-    def __init__(self, teacher: LossNetwork, steps: int, learning_rate: float, gram_weight: float) -> None:
+    def __init__(self, teacher: LossNetwork, student: Student, steps: int, learning_rate: float, gram_weight: float) -> None:
         super().__init__()
         self.__dict__["teacher"] = teacher  # frozen: neither saved nor trained
         self.steps = steps
         self.learning_rate, self.gram_weight = learning_rate, gram_weight
-        with torch.no_grad():
-            channels = {name: value.shape[1] for name, value in teacher(torch.zeros(1, 3, 64, 64)).items()}
-        self.student = Student(channels)
+        self.student = student
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         photos = photos.contiguous(memory_format=torch.channels_last)
         targets = self.teacher(photos)
         estimates = self.student((photos - self.teacher.mean) / self.teacher.std)
-        features = sum((estimates[name] - targets[name]).square().mean() / targets[name].var() for name in targets)
-        grams = sum(_gram_distance(estimates[name], targets[name]) for name in targets)
-        self.log_dict({"features": features, "grams": grams}, prog_bar=True)
-        return features + self.gram_weight * grams
+        distances = {name: (estimates[name] - targets[name]).square().mean() / targets[name].var() for name in targets}
+        self.log_dict(distances, prog_bar=True)
+        grams = [_gram_distance(estimates[name], targets[name]) for name in targets if self.gram_weight]
+        return sum(distances.values()) + self.gram_weight * sum(grams)
 
     def configure_optimizers(self) -> dict:
         optimizer = torch.optim.Adam(self.student.parameters(), self.learning_rate)
@@ -102,6 +112,13 @@ class DistillationModule(pl.LightningModule):
 def _gram_distance(estimate: Tensor, target: Tensor) -> Tensor:
     gram = gram_matrix(target)
     return (gram_matrix(estimate) - gram).square().mean() / energy(gram)
+
+
+@torch.no_grad()
+def statistics_of(teacher: LossNetwork, photos: Photos, count: int = 16) -> dict[str, tuple[Tensor, Tensor]]:
+    """Mean per channel and overall standard deviation of the teacher's features on ``count`` crops."""
+    features = teacher(torch.stack([photos[position] for position in range(count)]))
+    return {name: (value.mean((0, 2, 3), keepdim=True), value.std()) for name, value in features.items()}
 
 
 @torch.no_grad()
@@ -134,7 +151,8 @@ def distill(settings: DistillSettings) -> dict:
     photos = Photos(find_photos(settings.data), settings.image_size, settings.seed)
     held_out = Photos(find_photos(settings.held_out), 2 * settings.image_size, settings.seed)
     teacher = LossNetwork(settings.teacher, LAYERS, settings.teacher_weights).to(memory_format=torch.channels_last)
-    module = DistillationModule(teacher, settings.steps, settings.learning_rate, settings.gram_weight)
+    student = Student(statistics_of(teacher, photos))
+    module = DistillationModule(teacher, student, settings.steps, settings.learning_rate, settings.gram_weight)
     _fit(module, photos, settings)
     card = card_of(settings, len(photos), correlations(teacher, module.student.cpu(), held_out, min(50, len(held_out))))
     state = {name: value.half() for name, value in module.student.folded().items()}

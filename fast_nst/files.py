@@ -24,6 +24,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = _temporary_beside(path)
     try:
         yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())  # temporary files are made for their owner alone
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another output path") from error
@@ -40,7 +41,6 @@ def _temporary_beside(path: Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another output path") from error
     os.close(handle)
-    os.chmod(name, 0o666 & ~_umask())
     return Path(name)
 
 

@@ -66,7 +66,7 @@ class RunFolder:
         """Everything that ``claim`` refuses but a lock, before any work is done."""
         if resume:
             self._check_same_run(config)
-        elif self.config.exists() and not overwrite:
+        elif self._holds_checkpoints() and not overwrite:
             raise UserError(
                 f"{self.path} holds a run; --resume goes on with it, --overwrite replaces it, --name makes another"
             )
@@ -96,6 +96,10 @@ class RunFolder:
                 f"the run in {self.path} had another {', '.join(changed)}; resume it with --config {self.config} --resume, "
                 "or choose another --name"
             )
+
+    def _holds_checkpoints(self) -> bool:
+        """Whether something would be lost; a run that ended before its first checkpoint may simply start again."""
+        return any(self.path.glob("*.ckpt"))
 
     def _other_files(self) -> list[Path]:
         return [path for path in self.path.glob("*") if path.name != ".lock"] if self.path.is_dir() else []

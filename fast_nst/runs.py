@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,7 @@ from fast_nst.training import StyleTransferModule, compile_networks
 
 PREVIEWS, PREVIEW_SIZE = 4, 384
 DRAWN_STYLE = "drawn_night"
+PLAIN = (str, int, float, bool, list, type(None))  # what a YAML file can hold; objects given from Python are left out
 
 
 @dataclass
@@ -57,18 +58,20 @@ def train(settings: TrainSettings) -> Run:
     Raises:
         UserError: anything wrong with the settings, the pictures, the weights or the folder.
     """
-    config = asdict(_resolved(settings))
+    config = _plain(_resolved(settings))
     folder = RunFolder(settings.checkpoints, config["name"])
-    folder.check(config, settings.resume, settings.overwrite)
+    _check_folder(folder, config, settings)
     style, dataset = load_style(settings), _dataset(settings)
-    previews = [to_tensor(pixels) for pixels in _preview_photos(settings)]
+    drawer = Previews([to_tensor(pixels) for pixels in _preview_photos(settings)], folder.previews, _preview_every(settings))
+    record = Record(settings.batch_size)
     _quieten()
-    trainer_arguments = _trainer_arguments(settings)
+    trainer = _trainer(settings, folder, [*_callbacks(settings, folder, dataset), drawer, record])
     pl.seed_everything(settings.seed, verbose=False)
     module = _module(settings, style)
     _claim(folder, config, settings)
     try:
-        return _fit(settings, folder, module, dataset, previews, trainer_arguments)
+        _fit(settings, folder, module, dataset, trainer)
+        return _finish(settings, folder, module, drawer, record)
     finally:
         folder.release()
 
@@ -89,6 +92,12 @@ def _resolved(settings: TrainSettings) -> TrainSettings:
     if settings.data is not None:
         values["data"] = [_absolute(folder) for folder in _folders(settings.data)]
     return TrainSettings(**values)
+
+
+def _plain(settings: TrainSettings) -> dict:
+    """``settings`` as nested plain values, without the Trainer's arguments that are objects."""
+    trainer = {key: value for key, value in settings.trainer.items() if isinstance(value, PLAIN)}
+    return asdict(replace(settings, trainer=trainer))
 
 
 def _absolute(path: str | None) -> str | None:
@@ -140,22 +149,36 @@ def _module(settings: TrainSettings, style: np.ndarray) -> StyleTransferModule:
     return module
 
 
-def _trainer_arguments(settings: TrainSettings) -> dict:
-    """Lightning's arguments: ours, then the user's."""
+def _trainer(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning's Trainer with our arguments, then the user's."""
     known = inspect.signature(pl.Trainer).parameters
     for name in settings.trainer:
         if name not in known:
             raise unknown("argument of Lightning's Trainer", name, known)
-    precision = "bf16-mixed" if torch.cuda.is_available() and settings.trainer.get("accelerator") != "cpu" else "32-true"
-    ours = {
+    arguments = _default_arguments(settings) | settings.trainer | {"max_steps": settings.steps}
+    arguments.setdefault("logger", TensorBoardLogger(folder.path, name="", version=""))
+    arguments["callbacks"] = callbacks + list(arguments.get("callbacks") or [])
+    try:
+        return pl.Trainer(**arguments)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise UserError(f"Lightning refuses the --trainer settings: {' '.join(str(error).split())}") from error
+
+
+def _default_arguments(settings: TrainSettings) -> dict:
+    on_gpu = torch.cuda.is_available() and settings.trainer.get("accelerator") != "cpu"
+    return {
         "max_epochs": 1,
-        "precision": precision,
+        "precision": "bf16-mixed" if on_gpu else "32-true",
         "gradient_clip_val": settings.optimizer.gradient_clip or None,
         "log_every_n_steps": 10,
         "enable_model_summary": False,
         "use_distributed_sampler": False,
     }
-    return ours | settings.trainer | {"max_steps": settings.steps}
+
+
+@rank_zero_only
+def _check_folder(folder: RunFolder, config: dict, settings: TrainSettings) -> None:
+    folder.check(config, settings.resume, settings.overwrite)
 
 
 @rank_zero_only
@@ -169,26 +192,15 @@ def _fit(
     folder: RunFolder,
     module: StyleTransferModule,
     dataset: Photos | Scenes,
-    previews: list[torch.Tensor],
-    arguments: dict,
-) -> Run:
-    drawer = Previews(previews, folder.previews, settings.preview_every or max(1, settings.steps // 10))
-    record = Record(settings.batch_size)
-    trainer = _trainer(settings, folder, [*_callbacks(settings, folder, dataset), drawer, record], arguments)
+    trainer: pl.Trainer,
+) -> None:
     done = read_checkpoint(folder.last)["global_step"] if settings.resume else 0
     loader = _loader(settings, dataset, trainer, done)
     trainer.fit(module, loader, ckpt_path=folder.last if settings.resume else None, weights_only=True)
-    return _finish(settings, folder, module, drawer, record)
 
 
-def _trainer(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Callback], arguments: dict) -> pl.Trainer:
-    logger = TensorBoardLogger(folder.path, name="", version="")
-    arguments = {"logger": logger} | arguments
-    arguments["callbacks"] = callbacks + list(arguments.get("callbacks") or [])
-    try:
-        return pl.Trainer(**arguments)
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        raise UserError(f"Lightning refuses the --trainer settings: {' '.join(str(error).split())}") from error
+def _preview_every(settings: TrainSettings) -> int:
+    return settings.preview_every or max(1, settings.steps // 10)
 
 
 def _callbacks(settings: TrainSettings, folder: RunFolder, dataset: Photos | Scenes) -> list[pl.Callback]:
@@ -202,7 +214,11 @@ def _callbacks(settings: TrainSettings, folder: RunFolder, dataset: Photos | Sce
         save_last=True,
         enable_version_counter=False,
     )
-    callbacks = [NonFiniteGuard(), saver, LearningRateMonitor("step"), TQDMProgressBar(refresh_rate=5)]
+    callbacks = [NonFiniteGuard(), saver]
+    if settings.trainer.get("logger", True):
+        callbacks.append(LearningRateMonitor("step"))
+    if settings.trainer.get("enable_progress_bar", True):
+        callbacks.append(TQDMProgressBar(refresh_rate=5))
     if isinstance(dataset, Photos):
         callbacks.append(SkippedFiles(dataset))
     if settings.optimizer.average:

@@ -166,11 +166,11 @@ class DistillSettings:
     output: str
     teacher: str = "vgg19"
     teacher_weights: str | None = None
-    steps: int = 1600
+    steps: int = 1000
     batch_size: int = 8
     image_size: int = 128
     learning_rate: float = 3e-3
-    gram_weight: float = 0.1
+    gram_weight: float = 0.0
     workers: int = 1
     seed: int = 0
     trainer: dict[str, Any] = field(default_factory=dict)

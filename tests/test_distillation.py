@@ -33,7 +33,7 @@ def test_the_distilled_file_is_a_loss_network_with_a_card(settings):
 
 def test_folding_the_batch_norms_changes_no_feature():
     torch.manual_seed(0)
-    student = Student({"relu4_3": 7})
+    student = Student({"relu4_3": (torch.rand(1, 7, 1, 1), torch.tensor(3.0))})
     student(torch.randn(4, 3, 32, 32))  # moves the running statistics away from 0 and 1
     student.eval()
     images = torch.rand(1, 3, 32, 32)
