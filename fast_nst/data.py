@@ -26,6 +26,7 @@ from fast_nst.images import find_images, open_image
 COCO_TRAIN, COCO_VAL = "train2017", "val2017"
 SMALLEST_CROP = 0.6  # share of the photograph's short side
 MAX_TRIES = 100
+SCENES = 200
 
 
 def find_photos(folders: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -94,17 +95,26 @@ class Photos(Dataset[Tensor]):
 
 
 class Scenes(Dataset[Tensor]):
-    """Scenes drawn by the package, a new one at every position: photographs for those who have none at hand."""
+    """Random crops of scenes that the package draws: photographs for those who have none at hand.
+
+    Each of ``SCENES`` is drawn when it is first needed, a quarter larger than a crop, and then kept.
+    """
 
     def __init__(self, size: int, seed: int = 0) -> None:
         self.size, self.seed = size, seed
+        self.transform = random_crop(size)
+        self.drawn: dict[int, Image.Image] = {}
 
     def __getitem__(self, position: int) -> Tensor:
-        return to_tensor(self.pixels(position))
+        index = _shuffled_index(position, SCENES, self.seed)
+        if index not in self.drawn:
+            self.drawn[index] = Image.fromarray(self.pixels(index))
+        return randomly(self.transform, self.seed, position)(self.drawn[index])
 
-    def pixels(self, position: int) -> np.ndarray:
-        """The scene at ``position`` as uint8 RGB (size, size, 3)."""
-        return draw_scene(self.size, self.size, seed=_mixed(self.seed, position))
+    def pixels(self, index: int) -> np.ndarray:
+        """A whole scene as uint8 RGB, a quarter larger than a crop."""
+        side = self.size * 5 // 4
+        return draw_scene(side, side, seed=_mixed(self.seed, index))
 
 
 class Positions(Sampler[int]):
@@ -186,7 +196,7 @@ def to_pixels(image: Tensor) -> np.ndarray:
     return (image.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
-def _shuffled_index(position: int, length: int, seed: int, attempt: int) -> int:
+def _shuffled_index(position: int, length: int, seed: int, attempt: int = 0) -> int:
     """The photograph at ``position``: every pass over the folder is a new permutation of it."""
     epoch, offset = divmod(position, length)
     return int(_permutation(length, _mixed(seed, epoch))[(offset + attempt) % length])

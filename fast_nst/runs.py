@@ -40,7 +40,7 @@ from fast_nst.training import StyleTransferModule, compile_networks
 
 PREVIEWS, PREVIEW_SIZE = 4, 384
 DRAWN_STYLE = "drawn_night"
-PLAIN = (str, int, float, bool, list, type(None))  # what a YAML file can hold; objects given from Python are left out
+RESERVED = {"max_steps": "--steps", "max_epochs": "--steps", "gradient_clip_val": "--optimizer.gradient_clip"}
 
 
 @dataclass
@@ -95,9 +95,15 @@ def _resolved(settings: TrainSettings) -> TrainSettings:
 
 
 def _plain(settings: TrainSettings) -> dict:
-    """``settings`` as nested plain values, without the Trainer's arguments that are objects."""
-    trainer = {key: value for key, value in settings.trainer.items() if isinstance(value, PLAIN)}
+    """``settings`` as nested values that YAML can hold; objects given to the Trainer from Python are left out."""
+    trainer = {key: value for key, value in settings.trainer.items() if _is_plain(value)}
     return asdict(replace(settings, trainer=trainer))
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float | bool)
 
 
 def _absolute(path: str | None) -> str | None:
@@ -155,6 +161,8 @@ def _trainer(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Call
     for name in settings.trainer:
         if name not in known:
             raise unknown("argument of Lightning's Trainer", name, known)
+        if name in RESERVED:
+            raise UserError(f"--trainer.{name} follows from {RESERVED[name]}; set that instead")
     arguments = _default_arguments(settings) | settings.trainer | {"max_steps": settings.steps}
     arguments.setdefault("logger", TensorBoardLogger(folder.path, name="", version=""))
     arguments["callbacks"] = callbacks + list(arguments.get("callbacks") or [])

@@ -90,7 +90,9 @@ def test_processes_share_the_positions_between_them():
 def test_scenes_differ_by_position_and_repeat_by_seed():
     scenes = Scenes(48, seed=3)
     torch.testing.assert_close(scenes[2], Scenes(48, seed=3)[2])
+    assert scenes[2].shape == (3, 48, 48)
     assert not torch.allclose(scenes[2], scenes[3])
+    assert not torch.allclose(scenes[2], Scenes(48, seed=4)[2])
 
 
 def test_scenes_have_the_falling_spectrum_of_natural_pictures():

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 from filelock import FileLock
 
+from fast_nst.cli import main
 from fast_nst.errors import UserError
 from fast_nst.images import load_image
 from fast_nst.losses import PerceptualLoss
@@ -19,6 +21,12 @@ from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
 from fast_nst.stylizer import Stylizer
 from fast_nst.tensor_files import read_checkpoint
 from fast_nst.training import StyleTransferModule, compile_networks
+
+
+@pytest.fixture
+def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ONNX export takes longer than these runs; the tests that look at its result do it."""
+    monkeypatch.setattr("fast_nst.runs.export_onnx", lambda *_: None)
 
 
 def weights_of(run: Run) -> torch.Tensor:
@@ -58,36 +66,31 @@ def test_checkpoints_hold_the_network_alone_and_load_without_unpickling(finished
     assert all(key.startswith("network.") for key in content["state_dict"])
 
 
-def test_training_lowers_the_objective(tiny_settings):
+def test_training_lowers_the_objective(tiny_settings, without_export):
     run = train(TrainSettings(**{**tiny_settings, "steps": 60}, name="longer"))
     start = train(TrainSettings(**{**tiny_settings, "steps": 1}, name="start"))
     assert run.card["preview_losses"]["total"] < 0.7 * start.card["preview_losses"]["total"]
 
 
-def test_one_seed_gives_one_result_and_another_another(tiny_settings, finished_run):
+def test_one_seed_gives_one_result_and_another_another(tiny_settings, finished_run, without_export):
     again = train(TrainSettings(**tiny_settings, name="again"))
     other = train(TrainSettings(**tiny_settings, name="other", seed=1))
     torch.testing.assert_close(weights_of(again), weights_of(finished_run))
     assert not torch.allclose(weights_of(other), weights_of(finished_run), atol=1e-3)
 
 
-def test_the_saved_config_repeats_the_run(tiny_settings, finished_run, tmp_path):
+def test_the_saved_config_repeats_the_run(tiny_settings, finished_run, tmp_path, without_export):
     config = yaml.safe_load(finished_run.folder.config.read_text())
-    config |= {"checkpoints": str(tmp_path), "config": None}
-    (tmp_path / "again.yaml").write_text(yaml.safe_dump({k: v for k, v in config.items() if k != "config"}))
-    from fast_nst.cli import main
-
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(config | {"checkpoints": str(tmp_path)}))
     main(["train", "--config", str(tmp_path / "again.yaml")])
     again = read_checkpoint(tmp_path / "finished" / "last.ckpt")["state_dict"]
     for key, value in read_checkpoint(finished_run.folder.last)["state_dict"].items():
         torch.testing.assert_close(again[key], value)
 
 
-def test_an_interrupted_run_ends_like_an_uninterrupted_one(tiny_settings, finished_run):
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(tiny_settings, finished_run, without_export):
     class Stop(Exception):
         pass
-
-    import pytorch_lightning as pl
 
     class Interrupt(pl.Callback):
         def on_train_batch_start(self, trainer, *_):
@@ -109,7 +112,7 @@ def test_a_folder_with_a_run_is_kept_unless_told_otherwise(tiny_settings, finish
     assert finished_run.folder.last.read_bytes() == before
 
 
-def test_overwrite_replaces_a_run_and_spares_other_files(tiny_settings):
+def test_overwrite_replaces_a_run_and_spares_other_files(tiny_settings, without_export):
     settings = {**tiny_settings, "steps": 2, "name": "twice"}
     first = train(TrainSettings(**settings))
     (first.folder.path / "notes.txt").write_text("mine")
@@ -148,6 +151,7 @@ def test_a_folder_of_other_files_is_refused(tiny_settings):
         ({"preset": "slow"}, "unknown preset"),
         ({"trainer": {"max_epoch": 3}}, "did you mean max_epochs"),
         ({"trainer": {"accelerator": "abacus"}}, "Lightning refuses"),
+        ({"trainer": {"max_steps": 3}}, "set that instead"),
         ({"name": "../up"}, "plain word"),
         ({"loss": LossSettings(style_layers=["relu9_9"])}, "unknown layer of lite"),
     ],
@@ -189,16 +193,11 @@ def test_the_learning_rate_warms_up_and_falls_to_its_share(module):
     assert rates[50] == pytest.approx(0.02 + 0.98 * 0.5)
 
 
-def test_the_style_weight_rises_over_its_ramp(module):
-    class At:
-        global_step = 0
-
-    module._trainer = None
+def test_the_style_weight_rises_over_its_ramp(module, monkeypatch):
     shares = []
-    for At.global_step in (0, 15, 30, 99):
-        module.__class__.global_step = property(lambda self: At.global_step)
+    for step in (0, 15, 30, 99):
+        monkeypatch.setattr(StyleTransferModule, "global_step", step)
         shares.append(module.style_share())
-    del module.__class__.global_step
     assert shares == pytest.approx([0.1, 0.55, 1, 1])
 
 

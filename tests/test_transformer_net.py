@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from fast_nst.errors import UserError
 from fast_nst.networks.transformer_net import (
     ConditionalInstanceNorm,
-    SubpixelConvNorm,
     TransformerNet,
     from_checkpoint,
     macs,
@@ -123,15 +122,6 @@ def test_norm_statistics_stay_float32_under_autocast():
     x = 1000 + torch.rand(1, 2, 64, 64)  # bfloat16 cannot tell 1000 from 1001
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert norm(x, torch.ones(1, 1)).std().item() == pytest.approx(1, abs=0.01)
-
-
-def test_subpixel_upsampling_starts_as_nearest_neighbour():
-    up = SubpixelConvNorm(6, 4, styles=1)
-    with torch.no_grad():
-        picture = up(torch.rand(1, 6, 8, 8), torch.ones(1, 1))
-    corner = picture[..., ::2, ::2]
-    for dy, dx in ((0, 1), (1, 0), (1, 1)):
-        torch.testing.assert_close(picture[..., dy::2, dx::2], corner)
 
 
 def test_rows_of_two_styles_draw_different_pictures_in_one_batch():
