@@ -43,7 +43,7 @@ class Previews(pl.Callback):
 @torch.no_grad()
 def _stylised(module: pl.LightningModule, photo: Tensor) -> Tensor:
     module.network.eval()
-    picture = module.network(photo[None].to(module.device))[0]
+    picture = module.network.forward(photo[None].to(module.device))[0]  # past torch.compile: every photo has its own size
     module.network.train()
     return picture
 

@@ -19,13 +19,13 @@ LICENCE_NOTES = (
 )
 
 
-def card_of(settings: TrainSettings, name: str, record: Record, held_out: dict[str, float]) -> dict:
+def card_of(settings: TrainSettings, name: str, network: dict, record: Record, held_out: dict[str, float]) -> dict:
     """Plain values for ``card.json`` and the ONNX model's metadata; files by name and hash, no paths of this machine."""
     return {
         "name": name,
         "style": _picture(settings.style),
         "data": _data(settings.data),
-        "network": {"preset": settings.preset, "width": settings.width},
+        "network": dict(network),
         "loss_network": {
             "name": settings.loss_network,
             "weights": _picture(settings.loss_weights, "shipped or torchvision's"),

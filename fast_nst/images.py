@@ -103,8 +103,9 @@ def _check_size(image: Image.Image, path: Path) -> None:
 def _to_rgb(image: Image.Image) -> Image.Image:
     image = _to_eight_bits(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        profile, image = image.info.get("icc_profile"), image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        image.info["icc_profile"] = profile
     return _to_srgb(image).convert("RGB")
 
 
@@ -118,7 +119,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 def _to_srgb(image: Image.Image) -> Image.Image:
     """Apply an embedded colour profile; one that is broken or of another colour model is ignored, as browsers do."""
     profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+    if not profile or image.mode not in ("RGB", "CMYK", "L"):
         return image
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -252,7 +252,7 @@ def _finish(
     module.cpu()
     module.criterion.cpu()
     preview = drawer.draw(module, "final.png")
-    card = card_of(settings, folder.name, record, held_out_losses(module, drawer.photos))
+    card = card_of(settings, folder.name, module.network.config, record, held_out_losses(module, drawer.photos))
     write_text(folder.card, json.dumps(card, indent=2) + "\n")
     write_text(folder.readme, readme_of(card))
     export_onnx(module.network, folder.onnx, folder.name, card)
@@ -262,7 +262,8 @@ def _finish(
 @torch.no_grad()
 def held_out_losses(module: StyleTransferModule, photos: list[torch.Tensor]) -> dict[str, float]:
     """The terms of the objective and structure r on the preview photographs, averaged over them."""
-    terms = [module.criterion(module.network(photo[None]), photo[None])._asdict() for photo in photos]
+    network, criterion = module.network.eval(), module.criterion
+    terms = [criterion.forward(network.forward(photo[None]), photo[None])._asdict() for photo in photos]
     return {name: round(float(np.mean([term[name].item() for term in terms])), 4) for name in terms[0]}
 
 
