@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -108,3 +109,13 @@ class SkippedFiles(pl.Callback):
         if skipped:
             names = ", ".join(path.name for path in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
             rank_zero_info(f"skipped {len(skipped)} photographs, unreadable or too small: {names}")
+
+
+class Farewell(pl.Callback):
+    """Tells whoever stops a run with Ctrl-C how to go on with it."""
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            kept = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
+            advice = f"the same command with --resume goes on from {kept}" if kept else "no checkpoint was due yet"
+            print(f"\nstopped at step {trainer.global_step}; {advice}", file=sys.stderr)

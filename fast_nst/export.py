@@ -101,7 +101,8 @@ def _trace(model: PictureModel, path: Path) -> None:
     example = torch.randint(0, 256, (2, 4 * MIN_SIDE, 5 * MIN_SIDE, 3), dtype=torch.uint8)
     axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
             (example,),

@@ -39,7 +39,8 @@ def open_image(path: str | Path, draft_size: tuple[int, int] | None = None) -> I
     if not path.is_file():
         raise UserError(f"no picture at {path}; check the path")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
             _check_size(image, path)
             if draft_size is not None:
                 image.draft("RGB", draft_size)

@@ -22,7 +22,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from fast_nst.callbacks import GUARD_EVERY, NonFiniteGuard, Previews, Record, SkippedFiles
+from fast_nst.callbacks import GUARD_EVERY, Farewell, NonFiniteGuard, Previews, Record, SkippedFiles
 from fast_nst.card import card_of, readme_of
 from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_tensor
 from fast_nst.drawing import draw_painting
@@ -205,6 +205,7 @@ def _fit(
     done = read_checkpoint(folder.last)["global_step"] if settings.resume else 0
     loader = _loader(settings, dataset, trainer, done)
     trainer.fit(module, loader, ckpt_path=folder.last if settings.resume else None, weights_only=True)
+    trainer.save_checkpoint(folder.last)  # the end need not be a multiple of checkpoint_every
 
 
 def _preview_every(settings: TrainSettings) -> int:
@@ -222,7 +223,7 @@ def _callbacks(settings: TrainSettings, folder: RunFolder, dataset: Photos | Sce
         save_last=True,
         enable_version_counter=False,
     )
-    callbacks = [NonFiniteGuard(), saver]
+    callbacks = [NonFiniteGuard(), Farewell(), saver]
     if settings.trainer.get("logger", True):
         callbacks.append(LearningRateMonitor("step"))
     if settings.trainer.get("enable_progress_bar", True):

@@ -90,7 +90,8 @@ def compile_networks(module: StyleTransferModule, image_size: int) -> bool:
     network, criterion = torch.compile(module.network), torch.compile(module.criterion)
     photos = torch.rand(1, 3, image_size, image_size).contiguous(memory_format=torch.channels_last)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             criterion(network(photos), photos).total.backward()
     except Exception as error:  # whatever the compiler cannot do, training without it can
         reason = str(error).strip().splitlines()

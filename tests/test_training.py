@@ -66,6 +66,11 @@ def test_checkpoints_hold_the_network_alone_and_load_without_unpickling(finished
     assert all(key.startswith("network.") for key in content["state_dict"])
 
 
+def test_the_last_checkpoint_is_the_end_of_the_run(tiny_settings, without_export):
+    run = train(TrainSettings(**{**tiny_settings, "steps": 13}, name="thirteen"))
+    assert read_checkpoint(run.folder.last)["global_step"] == 13
+
+
 def test_training_lowers_the_objective(tiny_settings, without_export):
     run = train(TrainSettings(**{**tiny_settings, "steps": 60}, name="longer"))
     start = train(TrainSettings(**{**tiny_settings, "steps": 1}, name="start"))
