@@ -28,7 +28,7 @@ class LossSettings:
     """
 
     content_weight: float = 1.0
-    style_weight: float = 50.0
+    style_weight: float = 20.0
     tv_weight: float = 2.0
     content_layers: list[str] = field(default_factory=list)
     style_layers: list[str] = field(default_factory=list)
