@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,7 +16,6 @@ from fast_nst.errors import UserError
 from fast_nst.files import atomic_path
 
 MAX_BYTES = 4 << 30
-MAX_HEADER_BYTES = 100 << 20
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
@@ -53,18 +50,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+def write_tensors(path: str | Path, tensors: dict[str, Tensor]) -> None:
     """Write a ``.safetensors`` file, whole or not at all."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(contiguous, temporary, metadata)
-
-
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """The text entries of a ``.safetensors`` file's header."""
-    with _existing(path).open("rb") as file:
-        length = min(struct.unpack("<Q", file.read(8))[0], MAX_HEADER_BYTES)
-        return json.loads(file.read(length)).get("__metadata__", {})
+        save_file(contiguous, temporary)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
