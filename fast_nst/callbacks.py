@@ -32,21 +32,17 @@ class Previews(pl.Callback):
 
     def draw(self, module: pl.LightningModule, name: str) -> Path:
         """Write the grid of the present network to ``name`` in the folder."""
-        cells = [cell for photo in self.photos for cell in (to_pixels(photo), to_pixels(_stylised(module, photo)))]
+        cells = []
+        for pair in range(max(len(self.photos), len(module.rows))):  # every photograph and every style at least once
+            photo = self.photos[pair % len(self.photos)]
+            picture = module.stylised(photo[None], pair % len(module.rows))[0]
+            cells += [to_pixels(photo), to_pixels(picture)]
         sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], cell=320)
         self.folder.mkdir(exist_ok=True)
         save_image(sheet, self.folder / name)
         if module.logger is not None:
             module.logger.experiment.add_image("preview", sheet, module.global_step, dataformats="HWC")
         return self.folder / name
-
-
-@torch.no_grad()
-def _stylised(module: pl.LightningModule, photo: Tensor) -> Tensor:
-    module.network.eval()
-    picture = module.network.forward(photo[None].to(module.device))[0]  # past torch.compile: every photo has its own size
-    module.network.train()
-    return picture
 
 
 class Record(pl.Callback):

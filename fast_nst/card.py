@@ -23,7 +23,9 @@ def card_of(settings: TrainSettings, name: str, network: dict, record: Record, h
     """Plain values for ``card.json`` and the ONNX model's metadata; files by name and hash, no paths of this machine."""
     return {
         "name": name,
-        "style": _picture(settings.style),
+        "style": [_picture(path) for path in settings.style]
+        if isinstance(settings.style, list)
+        else _picture(settings.style),
         "data": _data(settings.data),
         "network": dict(network),
         "loss_network": {

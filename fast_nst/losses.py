@@ -10,12 +10,13 @@ Departures from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from fast_nst.errors import UserError
 from fast_nst.functional import at_least_float32, energy, gram_matrix, structure_correlation, total_variation
 from fast_nst.networks.loss_network import LossNetwork, architecture_of, check_image_size
 from fast_nst.settings import LossSettings
@@ -48,44 +49,48 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         self.network, self.settings = network, settings
         self.content_layers, self.style_layers = layers_of(network.name, settings)
+        self.layer_weights = style_layer_weights(network.name, settings)
         targets = [self._style_targets(image) for image in style_images]
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", torch.cat([target[layer] for target in targets]), persistent=False)
 
-    def forward(self, pictures: Tensor, photos: Tensor, style: Tensor | None = None, style_share: float = 1.0) -> LossTerms:
+    def forward(
+        self, pictures: Tensor, photos: Tensor, style: Tensor | None = None, style_share: Tensor | float = 1.0
+    ) -> LossTerms:
         """Compare stylised ``pictures`` with ``photos``, both (B, 3, H, W) in [0, 1].
 
         Args:
             style: row of the style picture for each, shape (B,), integers; None is row 0.
-            style_share: factor of the style weight, in [0, 1].
+            style_share: factor of the style weight, for all pictures or one for each, shape (B,).
         """
         with torch.no_grad():
             targets = self.network(photos, self.content_layers)
         features = self.network(pictures)
         weights = self.settings
-        content = weights.content_weight * self.content_loss(features, targets)
-        style_loss = weights.style_weight * style_share * self.style_loss(features, style)
+        content = weights.content_weight * self.content_loss(features, targets).mean()
+        style_loss = weights.style_weight * (style_share * self.style_loss(features, style)).mean()
         tv = weights.tv_weight * total_variation(pictures)
         return LossTerms(content + style_loss + tv, content, style_loss, tv, self.structure(features, targets))
 
     def content_loss(self, features: Features, targets: Features) -> Tensor:
-        """Mean squared difference of features at the content layers (Johnson et al. 2016, eq. 2).
+        """Mean squared difference of features at the content layers (Johnson et al. 2016, eq. 2), shape (B,).
 
         Mean over layers of |F - T|^2 / |T|^2; the sum of |F - T|^2 / (C H W) if not normalised.
         """
-        return self._combined([self._distance(features[layer], targets[layer]) for layer in self.content_layers])
+        distances = [self._distance(features[layer], targets[layer]) for layer in self.content_layers]
+        return self._combined(distances, [1.0] * len(distances))
 
     def style_loss(self, features: Features, style: Tensor | None = None) -> Tensor:
-        """Mean squared difference of Gram matrices at the style layers (Johnson et al. 2016, eq. 4), averaged over B.
+        """Mean squared difference of Gram matrices at the style layers (Johnson et al. 2016, eq. 4), shape (B,).
 
-        Mean over layers of |G - T|^2 / |T|^2; the sum of |G - T|^2 / C^2 if not normalised.
+        Mean over layers of |G - T|^2 / |T|^2, weighted by the layers' weights; the sum of |G - T|^2 / C^2 if not normalised.
         """
         distances = []
         for layer in self.style_layers:
             gram, target = gram_matrix(features[layer]), getattr(self, f"gram_{layer}")
             rows = target[:1].expand_as(gram) if style is None else target[style]
             distances.append(self._distance(gram, rows))
-        return self._combined(distances)
+        return self._combined(distances, self.layer_weights)
 
     @torch.no_grad()
     def structure(self, features: Features, targets: Features) -> Tensor:
@@ -96,12 +101,12 @@ class PerceptualLoss(nn.Module):
     def _distance(self, value: Tensor, target: Tensor) -> Tensor:
         distance = (at_least_float32(value) - at_least_float32(target)).square().flatten(1).mean(1)  # (B,)
         if not self.settings.normalize:
-            return distance.mean()
-        return (distance / at_least_float32(target).square().flatten(1).mean(1).clamp_min(1e-12)).mean()
+            return distance
+        return distance / at_least_float32(target).square().flatten(1).mean(1).clamp_min(1e-12)
 
-    def _combined(self, values: list[Tensor]) -> Tensor:
-        stacked = torch.stack(values)
-        return stacked.mean() if self.settings.normalize else stacked.sum()
+    def _combined(self, distances: list[Tensor], weights: Sequence[float]) -> Tensor:
+        total = sum(weight * distance for weight, distance in zip(weights, distances, strict=True))
+        return total / sum(weights) if self.settings.normalize else total
 
     @torch.no_grad()
     def _style_targets(self, image: Tensor) -> Features:
@@ -120,6 +125,22 @@ def layers_of(network_name: str, settings: LossSettings) -> tuple[tuple[str, ...
     architecture = architecture_of(network_name)
     content = tuple(settings.content_layers) or architecture.content_layers
     return content, tuple(settings.style_layers) or architecture.style_layers
+
+
+def style_layer_weights(network_name: str, settings: LossSettings) -> list[float]:
+    """A weight for each style layer: those of ``settings``, the loss network's own choice, or 1 in the classical formula.
+
+    Raises:
+        UserError: another number of weights than of layers.
+    """
+    layers, own = layers_of(network_name, settings)[1], architecture_of(network_name).style_weights
+    if settings.style_layer_weights:
+        if len(settings.style_layer_weights) != len(layers):
+            given = len(settings.style_layer_weights)
+            raise UserError(f"loss.style_layer_weights needs {len(layers)} weights ({', '.join(layers)}), got {given}")
+        return list(settings.style_layer_weights)
+    chosen = bool(settings.style_layers) or not settings.normalize or not own
+    return [1.0] * len(layers) if chosen else list(own)
 
 
 def perceptual_loss(

@@ -32,14 +32,14 @@ from fast_nst.files import write_text
 from fast_nst.images import load_image, open_image, resize_long_side
 from fast_nst.losses import layers_of, perceptual_loss
 from fast_nst.networks.loss_network import check_image_size
-from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.networks.transformer_net import IDENTITY, TransformerNet, checked_names
 from fast_nst.run_folder import RunFolder
 from fast_nst.settings import TrainSettings
 from fast_nst.tensor_files import read_checkpoint
 from fast_nst.training import StyleTransferModule, compile_networks
 
 PREVIEWS, PREVIEW_SIZE = 4, 384
-DRAWN_STYLE = "drawn_night"
+DRAWN_STYLE, SEVERAL_STYLES = "drawn_night", "base"
 RESERVED = {"max_steps": "--steps", "max_epochs": "--steps", "gradient_clip_val": "--optimizer.gradient_clip"}
 
 
@@ -61,13 +61,13 @@ def train(settings: TrainSettings) -> Run:
     config = _plain(_resolved(settings))
     folder = RunFolder(settings.checkpoints, config["name"])
     _check_folder(folder, config, settings)
-    style, dataset = load_style(settings), _dataset(settings)
+    styles, dataset = load_styles(settings), _dataset(settings)
     drawer = Previews([to_tensor(pixels) for pixels in _preview_photos(settings)], folder.previews, _preview_every(settings))
     record = Record(settings.batch_size)
     _quieten()
     trainer = _trainer(settings, folder, [*_callbacks(settings, folder, dataset), drawer, record])
     pl.seed_everything(settings.seed, verbose=False)
-    module = _module(settings, style)
+    module = _module(settings, styles, dataset)
     _claim(folder, config, settings)
     try:
         _fit(settings, folder, module, dataset, trainer)
@@ -76,22 +76,36 @@ def train(settings: TrainSettings) -> Run:
         folder.release()
 
 
-def load_style(settings: TrainSettings) -> np.ndarray:
-    """The painting as uint8 RGB (H, W, 3), its longer side ``style_size``; drawn by the package where none is given."""
-    image = Image.fromarray(draw_painting(seed=1)) if settings.style is None else open_image(settings.style)
-    return np.asarray(resize_long_side(image, settings.style_size))
+def load_styles(settings: TrainSettings) -> dict[str, np.ndarray]:
+    """Name -> painting as uint8 RGB (H, W, 3), its longer side ``style_size``; drawn by the package where none is given."""
+    images = {DRAWN_STYLE: Image.fromarray(draw_painting(seed=1))}
+    if settings.style is not None:
+        paths = _listed(settings.style)
+        names = [Path(path).stem for path in paths] if isinstance(settings.style, list) else [settings.name]
+        images = dict(zip(checked_names([*names, IDENTITY]), map(open_image, paths), strict=False))
+    return {name: np.asarray(resize_long_side(image, settings.style_size)) for name, image in images.items()}
 
 
 def _resolved(settings: TrainSettings) -> TrainSettings:
     """``settings`` with the name filled in and paths absolute, so that the config works from any folder."""
     values = dict(vars(settings))
-    values["name"] = settings.name or (Path(settings.style).stem if settings.style else DRAWN_STYLE)
-    for key in ("style", "loss_weights", "checkpoints"):
+    values["name"] = settings.name or _name_of(settings.style)
+    for key in ("loss_weights", "checkpoints"):
         values[key] = _absolute(values[key])
+    if isinstance(settings.style, list):
+        values["style"] = [_absolute(path) for path in settings.style]
+    else:
+        values["style"] = _absolute(settings.style)
     values["preview_photos"] = [_absolute(path) for path in settings.preview_photos]
     if settings.data is not None:
-        values["data"] = [_absolute(folder) for folder in _folders(settings.data)]
+        values["data"] = [_absolute(folder) for folder in _listed(settings.data)]
     return TrainSettings(**values)
+
+
+def _name_of(style: str | list[str] | None) -> str:
+    if style is None:
+        return DRAWN_STYLE
+    return SEVERAL_STYLES if isinstance(style, list) else Path(style).stem
 
 
 def _plain(settings: TrainSettings) -> dict:
@@ -110,8 +124,8 @@ def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).expanduser().resolve())
 
 
-def _folders(data: str | list[str]) -> list[str]:
-    return [data] if isinstance(data, str) else list(data)
+def _listed(paths: str | list[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else list(paths)
 
 
 def _dataset(settings: TrainSettings) -> Photos | Scenes:
@@ -143,15 +157,15 @@ def _readable(paths: list[Path]) -> list[np.ndarray]:
     return photos
 
 
-def _module(settings: TrainSettings, style: np.ndarray) -> StyleTransferModule:
-    network = TransformerNet(settings.preset, settings.width)
-    layers = layers_of(settings.loss_network, settings.loss)
-    criterion = perceptual_loss(settings.loss_network, settings.loss_weights, [to_tensor(style)], settings.loss)
-    size = settings.image_size
+def _module(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: Photos | Scenes) -> StyleTransferModule:
+    network = TransformerNet(settings.preset, settings.width, [IDENTITY, *styles])
+    layers, size = layers_of(settings.loss_network, settings.loss), settings.image_size
+    images = [to_tensor(pixels) for pixels in styles.values()]
+    criterion = perceptual_loss(settings.loss_network, settings.loss_weights, images, settings.loss)
     check_image_size(settings.loss_network, layers[0] + layers[1], size, size, what="a training crop (--image_size)")
-    module = StyleTransferModule(network, criterion, settings.optimizer, settings.steps)
+    module = StyleTransferModule(network, criterion, settings.optimizer, settings.steps, seed=settings.seed)
     if settings.compile:
-        compile_networks(module, size)
+        compile_networks(module, torch.stack([dataset[position] for position in range(settings.batch_size)]))
     return module
 
 
@@ -262,9 +276,12 @@ def _finish(
 
 @torch.no_grad()
 def held_out_losses(module: StyleTransferModule, photos: list[torch.Tensor]) -> dict[str, float]:
-    """The terms of the objective and structure r on the preview photographs, averaged over them."""
-    network, criterion = module.network.eval(), module.criterion
-    terms = [criterion.forward(network.forward(photo[None]), photo[None])._asdict() for photo in photos]
+    """The terms of the objective and structure r on the preview photographs under every style, averaged."""
+    terms = []
+    for style in range(len(module.rows)):
+        for photo in photos:
+            picture = module.stylised(photo[None], style)
+            terms.append(module.criterion.forward(picture, photo[None], torch.tensor([style]))._asdict())
     return {name: round(float(np.mean([term[name].item() for term in terms])), 4) for name in terms[0]}
 
 

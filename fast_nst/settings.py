@@ -22,6 +22,7 @@ class LossSettings:
         tv_weight: weight of the total variation (mean of squares, pictures in [0, 1]).
         content_layers: layers at which the photograph is kept (empty: the loss network's own choice, relu2_2 for a VGG).
         style_layers: layers whose Gram matrices are matched (empty: relu1_2, relu2_2, relu3_3, relu4_3 for a VGG).
+        style_layer_weights: a weight for each style layer (empty: the loss network's own choice).
         normalize: divide every term by the energy of its target, so that one pair of weights serves every loss network;
             false is the classical formula, which sums over layers and wants weights such as 1e5 and 1e10.
         pooling: the loss network's pooling.
@@ -32,12 +33,17 @@ class LossSettings:
     tv_weight: float = 2.0
     content_layers: list[str] = field(default_factory=list)
     style_layers: list[str] = field(default_factory=list)
+    style_layer_weights: list[float] = field(default_factory=list)
     normalize: bool = True
     pooling: Literal["max", "average"] = "max"
 
     def __post_init__(self) -> None:
         for name in ("content_weight", "style_weight", "tv_weight"):
             in_range(f"loss.{name}", getattr(self, name), 0, 1e15)
+        for weight in self.style_layer_weights:
+            in_range("loss.style_layer_weights", weight, 0, 1e15)
+        if self.style_layer_weights and not any(self.style_layer_weights):
+            raise UserError("loss.style_layer_weights are all 0; set at least one of them")
         if self.content_weight == self.style_weight == 0:
             raise UserError("loss.content_weight and loss.style_weight are both 0; set at least one of them")
 
@@ -53,6 +59,8 @@ class OptimizerSettings:
         gradient_clip: gradients of a larger norm are scaled down to this one (0: never).
         style_ramp: share of the run over which the style weight rises from a tenth to all of it; without it, a large
             weight first teaches a texture that ignores the photograph.
+        strength_share: share of the pictures that are drawn at a random strength between 0 and 1.5, where the style
+            weight is the strength's square; the others are drawn at 1.
         average: train with an exponential moving average of the weights, and save that, if above 0 (0.999 is usual).
     """
 
@@ -61,6 +69,7 @@ class OptimizerSettings:
     final_share: float = 0.02
     gradient_clip: float = 1.0
     style_ramp: float = 0.3
+    strength_share: float = 0.3
     average: float = 0.0
 
     def __post_init__(self) -> None:
@@ -69,6 +78,7 @@ class OptimizerSettings:
         in_range("optimizer.final_share", self.final_share, 0, 1)
         in_range("optimizer.gradient_clip", self.gradient_clip, 0, 1e9)
         in_range("optimizer.style_ramp", self.style_ramp, 0, 1)
+        in_range("optimizer.strength_share", self.strength_share, 0, 1)
         in_range("optimizer.average", self.average, 0, 0.999999)
 
 
@@ -77,10 +87,12 @@ class TrainSettings:
     """Train a style: a painting and photographs become a checkpoint, an ONNX model and pictures to look at.
 
     Attributes:
-        style: the painting, a picture file (none: one that the package draws).
+        style: the painting, a picture file, or a list of them for a network of several styles (none: one that the package
+            draws).
         data: folder of photographs, or a list of them; a COCO folder is known by its train2017 (none: scenes that the
             package draws).
-        name: name of the style and of its folder (none: the painting's file name).
+        name: name of the style and of its folder (none: the painting's file name; several styles are called by their
+            files' names, and base together).
         checkpoints: folder in which the run's own folder is made.
         preset: the network, fast or johnson (Johnson et al. 2016).
         width: channels of the network (none: 48 for fast, 32 for johnson).
@@ -103,7 +115,7 @@ class TrainSettings:
         trainer: any argument of Lightning's Trainer, as --trainer.accelerator gpu --trainer.devices 8.
     """
 
-    style: str | None = None
+    style: str | list[str] | None = None
     data: str | list[str] | None = None
     name: str | None = None
     checkpoints: str = "checkpoints"

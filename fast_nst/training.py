@@ -3,23 +3,31 @@
 A step, read aloud, is the method: stylise photographs, judge them under the loss network, follow the gradient.
 
 Departures from the paper: the style weight rises over the first part of the run and the learning rate falls over the
-whole of it, so that a short run keeps the photograph and a long one ends clean.
+whole of it, so that a short run keeps the photograph and a long one ends clean. One network learns several styles, in turn
+(Dumoulin et al. 2017), and every strength between the photograph and beyond the style: a picture of strength t is drawn by
+t of the style's row and 1 - t of ``identity``, and judged with t^2 of the style weight.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from fast_nst.losses import LossTerms, PerceptualLoss
-from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.networks.transformer_net import IDENTITY, TransformerNet
 from fast_nst.settings import OptimizerSettings
 
+Network = Callable[[Tensor, Tensor], Tensor]
+Criterion = Callable[..., LossTerms]
+
 FIRST_STYLE_SHARE = 0.1
+MAX_STRENGTH = 1.5
 
 
 class StyleTransferModule(pl.LightningModule):
@@ -33,11 +41,22 @@ class StyleTransferModule(pl.LightningModule):
         criterion: the perceptual loss.
         settings: learning rate and schedules.
         steps: length of the run.
+        rows: the network's rows that are trained, in the order of the criterion's style pictures.
+        seed: of the strengths.
     """
 
-    def __init__(self, network: TransformerNet, criterion: PerceptualLoss, settings: OptimizerSettings, steps: int) -> None:
+    def __init__(
+        self,
+        network: TransformerNet,
+        criterion: PerceptualLoss,
+        settings: OptimizerSettings,
+        steps: int,
+        rows: Sequence[int] | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        self.network, self.settings, self.steps = network, settings, steps
+        self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
+        self.rows = network.painted_rows if rows is None else list(rows)
         self.__dict__["criterion"] = criterion
         self.last_terms: dict[str, Tensor] = {}
 
@@ -46,10 +65,45 @@ class StyleTransferModule(pl.LightningModule):
         self._log_terms(terms)
         return terms.total
 
-    def terms(self, photos: Tensor) -> LossTerms:
-        """The objective on one batch of photographs (B, 3, H, W) in [0, 1], at this step's style weight."""
+    def terms(self, photos: Tensor, network: Network | None = None, criterion: Criterion | None = None) -> LossTerms:
+        """The objective on one batch of photographs (B, 3, H, W) in [0, 1], at this step's styles and strengths.
+
+        ``network`` and ``criterion`` stand in for the module's own.
+        """
         photos = photos.contiguous(memory_format=torch.channels_last)
-        return self.criterion(self.network(photos), photos, style_share=self.style_share())
+        style = self.styles_of_step(len(photos)).to(photos.device)
+        strengths = self.strengths_of_step(len(photos)).to(photos.device)
+        rows = torch.tensor(self.rows, device=photos.device)[style]
+        network = self.network if network is None else network
+        criterion = self.criterion if criterion is None else criterion
+        pictures = network(photos, self.network.mixture(rows, strengths, like=photos))
+        return criterion(pictures, photos, style, self.style_share() * strengths.square())
+
+    @torch.no_grad()
+    def stylised(self, photos: Tensor, style: int, strength: float = 1.0) -> Tensor:
+        """``photos`` (B, 3, H, W) of any size under the style picture ``style``, outside of training."""
+        self.network.eval()
+        photos = photos.to(self.device)
+        weights = self.network.mixture([self.rows[style]] * len(photos), strength, like=photos)
+        pictures = self.network.forward(photos, weights)  # past torch.compile: every photo has its own size
+        self.network.train()
+        return pictures
+
+    def styles_of_step(self, count: int) -> Tensor:
+        """The style picture of each photograph of this step's batch, (B,): in turn, over steps and processes."""
+        first = (self.global_step * self._processes() + self.global_rank) * count
+        return torch.arange(first, first + count) % len(self.rows)
+
+    def strengths_of_step(self, count: int) -> Tensor:
+        """The strength of each picture of this step's batch, (B,): 1, or random in [0, 1.5] for `strength_share`."""
+        if IDENTITY not in self.network.styles:
+            return torch.ones(count)
+        numbers = np.random.default_rng((self.seed, self.global_step, self.global_rank))
+        random = numbers.random(count) < self.settings.strength_share
+        return torch.from_numpy(np.where(random, numbers.uniform(0, MAX_STRENGTH, count), 1.0)).float()
+
+    def _processes(self) -> int:
+        return self.trainer.world_size if self._trainer is not None else 1
 
     def style_share(self) -> float:
         """Factor of the style weight at this step: from 0.1 to 1 over the first ``style_ramp`` of the run."""
@@ -59,7 +113,8 @@ class StyleTransferModule(pl.LightningModule):
         return FIRST_STYLE_SHARE + (1 - FIRST_STYLE_SHARE) * self.global_step / ramp
 
     def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.Adam(self.network.parameters(), self.settings.learning_rate)
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trained, self.settings.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -82,17 +137,17 @@ class StyleTransferModule(pl.LightningModule):
         self.log_dict({f"train/{name}": value for name, value in terms._asdict().items()})
 
 
-def compile_networks(module: StyleTransferModule, image_size: int) -> bool:
+def compile_networks(module: StyleTransferModule, photos: Tensor) -> bool:
     """Compile the module's networks with torch.compile, or say in one line why they stay as they are.
 
-    Tried out on one small step, since most failures (no C++ compiler, an unsupported machine) show at the first call.
+    Tried out on one batch of ``photos``, since most failures (no C++ compiler, an unsupported machine) show at the first
+    call.
     """
     network, criterion = torch.compile(module.network), torch.compile(module.criterion)
-    photos = torch.rand(1, 3, image_size, image_size).contiguous(memory_format=torch.channels_last)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            criterion(network(photos), photos).total.backward()
+            module.terms(photos, network, criterion).total.backward()
     except Exception as error:  # whatever the compiler cannot do, training without it can
         reason = str(error).strip().splitlines()
         warnings.warn(f"training without torch.compile, which failed: {(reason or ['no reason given'])[0]}", stacklevel=2)

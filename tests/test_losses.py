@@ -52,8 +52,8 @@ def test_normalised_terms_are_one_for_a_picture_without_features(lite, pictures)
     loss = PerceptualLoss(lite, [pictures[2][0]], LossSettings(content_weight=2, style_weight=3))
     targets = lite(pictures[1])
     nothing = {layer: torch.zeros_like(value) for layer, value in targets.items()}
-    assert loss.content_loss(nothing, targets).item() == pytest.approx(1)
-    assert loss.style_loss(nothing).item() == pytest.approx(1)
+    assert loss.content_loss(nothing, targets).tolist() == pytest.approx([1, 1])
+    assert loss.style_loss(nothing).tolist() == pytest.approx([1, 1])
 
 
 def test_the_painting_itself_has_no_style_loss_and_the_photo_no_content_loss(lite, pictures):
@@ -78,6 +78,27 @@ def test_terms_add_up_and_scale_with_their_weights(lite, pictures):
     expected = (2 * one.content, 1.5 * one.style, 5 * one.tv)
     torch.testing.assert_close(tuple(many[1:4]), expected)
     torch.testing.assert_close(many.total, sum(expected))
+
+
+def test_each_picture_may_have_a_share_of_the_style_weight(lite, pictures):
+    loss = PerceptualLoss(lite, [pictures[2][0]], LossSettings())
+    alone = [loss(picture[None], photo[None]).style for picture, photo in zip(pictures[0], pictures[1], strict=True)]
+    shared = loss(pictures[0], pictures[1], style_share=torch.tensor([0.25, 0.0])).style
+    torch.testing.assert_close(shared, 0.25 * alone[0] / 2)
+
+
+def test_style_layers_count_by_their_weights(lite, pictures):
+    def style(weights):
+        settings = LossSettings(style_layers=["relu1_2", "relu3_3"], style_layer_weights=weights)
+        return PerceptualLoss(lite, [pictures[2][0]], settings)(pictures[0], pictures[1]).style
+
+    torch.testing.assert_close(style([1, 3]), (style([1, 0]) + 3 * style([0, 1])) / 4)
+    torch.testing.assert_close(style([]), style([5, 5]))
+
+
+def test_another_number_of_layer_weights_than_of_layers_is_refused(lite, pictures):
+    with pytest.raises(UserError, match="needs 4 weights .relu1_2, relu2_2, relu3_3, relu4_3., got 2"):
+        PerceptualLoss(lite, [pictures[2][0]], LossSettings(style_layer_weights=[1, 2]))
 
 
 def test_the_gradient_reaches_the_picture_and_not_the_loss_network(lite, pictures):

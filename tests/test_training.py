@@ -12,8 +12,9 @@ import yaml
 from filelock import FileLock
 
 from fast_nst.cli import main
+from fast_nst.drawing import draw_painting
 from fast_nst.errors import UserError
-from fast_nst.images import load_image
+from fast_nst.images import load_image, save_image
 from fast_nst.losses import PerceptualLoss
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.runs import Run, train
@@ -206,13 +207,36 @@ def test_the_style_weight_rises_over_its_ramp(module, monkeypatch):
     assert shares == pytest.approx([0.1, 0.55, 1, 1])
 
 
+def test_styles_take_turns_and_strengths_are_1_or_random_up_to_1_5(lite):
+    paintings = [torch.rand(3, 32, 32) for _ in range(3)]
+    network = TransformerNet("fast", 12, styles=["identity", "a", "b", "c"])
+    module = StyleTransferModule(network, PerceptualLoss(lite, paintings, LossSettings()), OptimizerSettings(), 9)
+    assert module.rows == [1, 2, 3]
+    assert module.styles_of_step(5).tolist() == [0, 1, 2, 0, 1]
+    strengths = module.strengths_of_step(4000)
+    random = strengths[strengths != 1]
+    assert len(random) / 4000 == pytest.approx(0.3, abs=0.03)
+    assert 0 <= random.min() < 0.05 and 1.45 < random.max() <= 1.5
+    assert torch.equal(strengths, module.strengths_of_step(4000))
+
+
+def test_one_network_learns_several_paintings(tiny_settings, tmp_path, without_export):
+    for seed, name in ((1, "night"), (2, "day")):
+        save_image(draw_painting(64, 48, seed=seed), tmp_path / f"{name}.png")
+    paintings = [str(tmp_path / "night.png"), str(tmp_path / "day.png")]
+    run = train(TrainSettings(**{**tiny_settings, "steps": 4, "style": paintings}))
+    assert run.folder.name == "base"
+    assert run.card["network"]["styles"] == ["identity", "night", "day"]
+    assert [style["file"] for style in run.card["style"]] == ["night.png", "day.png"]
+
+
 def test_compiling_falls_back_in_one_line(module, monkeypatch):
     def no_compiler(*_: object, **__: object):
         raise RuntimeError("no C++ compiler\nand a long story")
 
     monkeypatch.setattr(torch, "compile", lambda part: no_compiler)
     with pytest.warns(UserWarning, match=r"without torch.compile, which failed: no C\+\+ compiler$"):
-        assert compile_networks(module, 32) is False
+        assert compile_networks(module, torch.rand(2, 3, 32, 32)) is False
     photos = torch.rand(1, 3, 32, 32)
     assert torch.isfinite(module.criterion(module.network(photos), photos).total)
 

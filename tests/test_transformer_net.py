@@ -57,6 +57,13 @@ def fast_neural_style_picture(state: dict[str, torch.Tensor], x: torch.Tensor) -
     return conv("deconv3", x)
 
 
+def scrambled(network: TransformerNet) -> TransformerNet:
+    """``network`` with every parameter moved off its start."""
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return network
+
+
 @pytest.mark.parametrize("width", [8, 16])
 @pytest.mark.parametrize("size", [(48, 64), (37, 50)])
 def test_a_fast_neural_style_model_draws_the_same_picture_to_1_255(width, size):
@@ -66,7 +73,7 @@ def test_a_fast_neural_style_model_draws_the_same_picture_to_1_255(width, size):
     expected = fast_neural_style_picture(state, photo)[..., : size[0], : size[1]]
     with torch.no_grad():
         found = network(photo / 255) * 255
-    assert network.config == {"preset": "johnson", "width": width, "styles": 1}
+    assert network.config == {"preset": "johnson", "width": width, "styles": ["style"]}
     assert expected.std() > 10
     assert (found.clamp(0, 255) - expected.clamp(0, 255)).abs().max() < 1
 
@@ -125,14 +132,44 @@ def test_norm_statistics_stay_float32_under_autocast():
 
 
 def test_rows_of_two_styles_draw_different_pictures_in_one_batch():
-    network = TransformerNet("fast", 12, styles=2)
+    network = TransformerNet("fast", 12, styles=["one", "two"])
     torch.nn.init.normal_(network.net.to_full.norm.shift)
     photo = torch.rand(1, 3, 24, 24).expand(2, -1, -1, -1)
     with torch.no_grad():
-        both = network(photo, network.one_hot([0, 1], photo))
-        second = network(photo[:1], network.one_hot([1], photo))
+        both = network(photo, network.mixture([0, 1], like=photo))
+        second = network(photo[:1], network.mixture([1], like=photo))
     assert not torch.allclose(both[0], both[1], atol=1e-3)
     torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["fast", "johnson"])
+def test_strength_0_returns_the_photograph_whatever_was_learnt(preset):
+    network = scrambled(TransformerNet(preset, 12, styles=["identity", "waves"]))
+    photo = torch.rand(2, 3, 33, 46)
+    with torch.no_grad():
+        untouched = network(photo, network.mixture([1, 1], torch.tensor([0.0, 1.0]), like=photo))
+    torch.testing.assert_close(untouched[0], photo[0], atol=1e-6, rtol=0)
+    assert (untouched[1] - photo[1]).abs().mean() > 0.05
+
+
+def test_rows_mix_linearly_with_identity_making_up_the_rest():
+    network = TransformerNet("fast", 12, styles=["waves", "identity", "night"])
+    weights = network.mixture([0, 2], torch.tensor([0.25, 1.5]), like=torch.zeros(1))
+    torch.testing.assert_close(weights, torch.tensor([[0.25, 0.75, 0], [0, -0.5, 1.5]]))
+
+
+def test_the_gate_of_a_row_lets_the_photograph_past():
+    network = TransformerNet("fast", 12, styles=["glass"])
+    torch.nn.init.zeros_(network.net.out.conv.weight)
+    torch.nn.init.constant_(network.net.out.shift, 0.1)
+    torch.nn.init.constant_(network.net.out.gate, 0.5)
+    photo = torch.rand(1, 3, 18, 21)
+    torch.testing.assert_close(network(photo), 0.1 + 0.5 * photo)
+
+
+def test_a_checkpoint_of_another_version_is_refused_in_one_line():
+    with pytest.raises(UserError, match="old.ckpt was written by another version of fast_nst"):
+        from_checkpoint({"network": {"preset": "fast", "width": 48, "styles": 1}, "state_dict": {}}, "old.ckpt")
 
 
 def test_johnson_s_multiply_accumulates_equal_the_sum_by_hand():
@@ -144,7 +181,10 @@ def test_johnson_s_multiply_accumulates_equal_the_sum_by_hand():
     assert macs(TransformerNet("johnson", 8), 64, 64) == by_hand
 
 
-@pytest.mark.parametrize("arguments", [{"preset": "fsat"}, {"width": 13}, {"width": 0}, {"styles": 0}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"preset": "fsat"}, {"width": 13}, {"width": 0}, {"styles": []}, {"styles": ["identity"]}, {"styles": ["a", "b", "a"]}],
+)
 def test_impossible_networks_are_refused(arguments):
     with pytest.raises(UserError):
         TransformerNet(**arguments)

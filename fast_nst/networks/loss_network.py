@@ -40,6 +40,7 @@ class Architecture:
         paths: layer name -> path of the module in the classifier, in the order of computation.
         weights: torchvision's weights, or None where they ship with this package.
         content_layers, style_layers: what is compared unless told otherwise.
+        style_weights: a weight for each style layer, of normalised losses; empty is 1 for all.
         mean, std: the normalisation of the input, RGB in [0, 1].
     """
 
@@ -48,6 +49,7 @@ class Architecture:
     weights: models.WeightsEnum | None
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
+    style_weights: tuple[float, ...] = ()
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -85,7 +87,11 @@ def _lite() -> nn.Module:
     return nn.Sequential(OrderedDict(features=make_layers(LITE_CHANNELS)))
 
 
-_VGG_LAYERS = {"content_layers": ("relu2_2",), "style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3")}
+_VGG_LAYERS = {
+    "content_layers": ("relu2_2",),
+    "style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
+    "style_weights": (0.3, 1.0, 1.4, 1.3),  # relu1_2 is matched first and asks for grain; strokes lie deeper
+}
 _SQUEEZENET_LAYERS = {"content_layers": ("fire3",), "style_layers": ("relu1", "fire3", "fire5", "fire7")}
 
 ARCHITECTURES: dict[str, Architecture] = {

@@ -9,14 +9,18 @@ size from 16 x 16 up; the result has the same size. Two presets:
   convolutions lead back, and a shortcut at half scale carries the photograph's lines past the trunk. (Sub-pixel
   convolutions would be as fast, but drew blocks of 4 pixels.)
 
+A style is a row of the norms' tables and of the last layer's. The row called ``identity`` is the photograph itself: it
+silences the last convolution and lets the photograph past, so mixing it with another row sets that style's strength.
+
 Departures from the paper: instance norm instead of batch norm (Ulyanov et al. 2016), conditional on the style (Dumoulin et
-al. 2017); reflection padding at every convolution instead of once; no fractional strides and no tanh at the end.
+al. 2017); reflection padding at every convolution instead of once; no fractional strides and no tanh at the end; a gate
+past the network, one a row.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +33,8 @@ PRESETS = ("fast", "johnson")
 DEFAULT_WIDTHS = {"fast": 48, "johnson": 32}
 MIN_SIDE = 16
 EPSILON = 1e-5
+IDENTITY = "identity"
+MAX_STYLES = 1024
 
 
 class ConditionalInstanceNorm(nn.Module):
@@ -106,11 +112,38 @@ class UpsampleConvNorm(ConvNorm):
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"), style)
 
 
+class Picture(nn.Module):
+    """The last convolution, to RGB, and the photograph's way past the network; one row a style.
+
+    y = a * conv(x) + shift[s] + gate[s] * photo, where a is the weight of all rows but ``identity``
+
+    The row ``identity`` has gate 1 and shift 0 and is none of the learnt ones: alone, it returns the photograph exactly.
+    A new network starts near grey, where the loss network sees pictures rather than noise.
+    """
+
+    def __init__(self, inputs: int, kernel: int, styles: Sequence[str]) -> None:
+        super().__init__()
+        self.conv = reflected_conv(inputs, 3, kernel, bias=False)
+        with torch.no_grad():
+            self.conv.weight.mul_(0.5)
+        self.shift = nn.Parameter(torch.full((len(styles), 3), 0.5))
+        self.gate = nn.Parameter(torch.zeros(len(styles), 3))
+        self.register_buffer("painted", torch.tensor([float(name != IDENTITY) for name in styles]), persistent=False)
+
+    def forward(self, x: Tensor, photos: Tensor, style: Tensor) -> Tensor:
+        painted = style * self.painted  # (B, S)
+        amount, kept = painted.sum(1), (style - painted).sum(1)
+        gate = painted @ self.gate + kept[:, None]  # (B, 3)
+        picture = self.conv(x) * amount[:, None, None, None] + (painted @ self.shift)[..., None, None]
+        return picture + gate[..., None, None] * photos
+
+
 class JohnsonNet(nn.Module):
     """The ``johnson`` preset; ``width`` base channels (32 in the paper), four times as many in the residual blocks."""
 
-    def __init__(self, width: int, styles: int) -> None:
+    def __init__(self, width: int, names: Sequence[str]) -> None:
         super().__init__()
+        styles = len(names)
         self.down = nn.ModuleList(
             [
                 ConvNorm(3, width, 9, styles),
@@ -122,19 +155,21 @@ class JohnsonNet(nn.Module):
         self.up = nn.ModuleList(
             [UpsampleConvNorm(4 * width, 2 * width, 3, styles), UpsampleConvNorm(2 * width, width, 3, styles)]
         )
-        self.out = _picture_conv(width, 9)
+        self.out = Picture(width, 9, names)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+    def forward(self, photos: Tensor, style: Tensor) -> Tensor:
+        x = photos
         for block in (*self.down, *self.trunk, *self.up):
             x = block(x, style)
-        return self.out(x)
+        return self.out(x, _pad_to_multiple_of_4(photos), style)
 
 
 class FastNet(nn.Module):
     """The ``fast`` preset; ``width`` channels at a quarter of the scale, a third at half scale, a sixth at full scale."""
 
-    def __init__(self, width: int, styles: int, blocks: int = 4) -> None:
+    def __init__(self, width: int, names: Sequence[str], blocks: int = 4) -> None:
         super().__init__()
+        styles = len(names)
         half, full = width // 3, width // 6
         self.half_scale = ConvNorm(12, half, 3, styles)
         self.quarter_scale = ConvNorm(4 * half, width, 3, styles)
@@ -142,15 +177,16 @@ class FastNet(nn.Module):
         self.to_half = UpsampleConvNorm(width, half, 3, styles)
         self.merge = ConvNorm(2 * half, half, 3, styles)
         self.to_full = UpsampleConvNorm(half, full, 3, styles)
-        self.out = _picture_conv(full, 3)
+        self.out = Picture(full, 3, names)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        lines = self.half_scale(F.pixel_unshuffle(_pad_to_multiple_of_4(x), 2), style)
+    def forward(self, photos: Tensor, style: Tensor) -> Tensor:
+        photos = _pad_to_multiple_of_4(photos)
+        lines = self.half_scale(F.pixel_unshuffle(photos, 2), style)
         x = self.quarter_scale(F.pixel_unshuffle(lines, 2), style)
         for block in self.trunk:
             x = block(x, style)
         x = self.merge(torch.cat([self.to_half(x, style), lines], 1), style)
-        return self.out(self.to_full(x, style))
+        return self.out(self.to_full(x, style), photos, style)
 
 
 class TransformerNet(nn.Module):
@@ -159,12 +195,12 @@ class TransformerNet(nn.Module):
     Args:
         preset: ``fast`` or ``johnson``.
         width: channels, see the presets; None takes the preset's default (48, 32).
-        styles: rows in the norms' tables, one a style.
+        styles: the rows' names; ``identity`` among them makes the strength of the others a matter of mixing.
     Raises:
-        UserError: unknown preset, or a width or number of styles out of range.
+        UserError: unknown preset, or a width or names that no network can have.
     """
 
-    def __init__(self, preset: str = "fast", width: int | None = None, styles: int = 1) -> None:
+    def __init__(self, preset: str = "fast", width: int | None = None, styles: Sequence[str] = ("style",)) -> None:
         super().__init__()
         if preset not in PRESETS:
             raise unknown("preset", preset, PRESETS)
@@ -172,43 +208,70 @@ class TransformerNet(nn.Module):
         multiple = 12 if preset == "fast" else 1
         if not (1 <= width <= 512 and width % multiple == 0):
             raise UserError(f"width of preset {preset} needs to be a multiple of {multiple} up to 512, got {width}")
-        if styles < 1:
-            raise UserError(f"a network needs at least 1 style, got {styles}")
-        self.config = {"preset": preset, "width": width, "styles": styles}
-        self.net = (FastNet if preset == "fast" else JohnsonNet)(width, styles)
+        self.config = {"preset": preset, "width": width, "styles": checked_names(styles)}
+        self.net = (FastNet if preset == "fast" else JohnsonNet)(width, self.styles)
+
+    @property
+    def styles(self) -> list[str]:
+        """The rows' names."""
+        return self.config["styles"]
+
+    @property
+    def painted_rows(self) -> list[int]:
+        """The rows of styles: all but ``identity``."""
+        return [row for row, name in enumerate(self.styles) if name != IDENTITY]
 
     def forward(self, images: Tensor, style: Tensor | None = None) -> Tensor:
         """Stylise ``images`` (B, 3, H, W) in [0, 1].
 
         Args:
             images: photographs of at least 16 x 16 pixels.
-            style: a weight for each row of the norms' tables, shape (B, S); None is row 0.
+            style: a weight for each row, shape (B, S) or (1, S) for all pictures alike; None is the last row.
         Returns:
             pictures of the same shape; values may leave [0, 1] a little, so clamp them to show them.
         """
         height, width = images.shape[-2:]
         if style is None:
-            style = self.one_hot([0], images).expand(images.shape[0], -1)
+            style = self.mixture([len(self.styles) - 1] * images.shape[0], like=images)
         return self.net(images, style)[..., :height, :width]
 
-    def one_hot(self, rows: Iterable[int], like: Tensor) -> Tensor:
-        """Style weights (B, S) that take one row for each picture."""
-        rows = torch.as_tensor(list(rows), device=like.device)
-        return F.one_hot(rows, self.config["styles"]).to(torch.float32)
+    def mixture(self, rows: Tensor | Sequence[int], strengths: Tensor | float = 1.0, *, like: Tensor) -> Tensor:
+        """Style weights (B, S), a row for each picture at a strength of its own; ``identity`` makes up the rest.
+
+        Args:
+            rows: B of them.
+            strengths: (B,) or one for all; 0 is the photograph, 1 the style, more exaggerates it.
+            like: a tensor on the device to use.
+        """
+        rows = torch.as_tensor(rows, device=like.device)
+        weights = F.one_hot(rows, len(self.styles)).to(torch.float32)
+        if IDENTITY not in self.styles:
+            return weights
+        rest = F.one_hot(torch.full_like(rows, self.styles.index(IDENTITY)), len(self.styles)).to(torch.float32)
+        strengths = torch.as_tensor(strengths, dtype=torch.float32, device=like.device).reshape(-1, 1)
+        return strengths * weights + (1 - strengths) * rest
 
 
-def reflected_conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+def checked_names(styles: Sequence[str]) -> list[str]:
+    """``styles`` as a list, if they can name a network's rows.
+
+    Raises:
+        UserError: none, too many, doubles, or none that is a style.
+    """
+    names = list(styles)
+    if not 1 <= len(names) <= MAX_STYLES or not all(isinstance(name, str) and name for name in names):
+        raise UserError(f"a network needs 1 to {MAX_STYLES} styles with names, got {len(names)}")
+    if len(set(names)) < len(names):
+        double = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"two styles are called {double}; give one another name")
+    if names == [IDENTITY]:
+        raise UserError(f"a network needs a style beside {IDENTITY}")
+    return names
+
+
+def reflected_conv(inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
     """A convolution that keeps the size (or divides it by ``stride``, rounding up) and sees mirrored borders: no frame."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect")
-
-
-def _picture_conv(inputs: int, kernel: int) -> nn.Conv2d:
-    """The last convolution, to RGB; it starts near grey, where the loss network sees pictures rather than noise."""
-    conv = reflected_conv(inputs, 3, kernel)
-    with torch.no_grad():
-        conv.weight.mul_(0.5)
-        conv.bias.fill_(0.5)
-    return conv
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect", bias=bias)
 
 
 def _pad_to_multiple_of_4(x: Tensor) -> Tensor:
@@ -223,13 +286,18 @@ def from_checkpoint(content: dict, source: str = "the file") -> TransformerNet:
         UserError: ``content`` is neither.
     """
     if "network" in content and "state_dict" in content:
-        network = TransformerNet(**content["network"])
-        prefix = "network."
-        state = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
-        return _loaded(network, state, source)
+        return _from_run(content["network"], content["state_dict"], source)
     if "conv1.conv2d.weight" in content:
         return _loaded(*_from_pytorch_examples(content), source)
     raise UserError(f"{source} holds no TransformerNet: neither a run's checkpoint nor a fast_neural_style state dict")
+
+
+def _from_run(config: Mapping, tensors: Mapping[str, Tensor], source: str) -> TransformerNet:
+    if not isinstance(config, Mapping) or not isinstance(config.get("styles"), list | tuple):
+        raise UserError(f"{source} was written by another version of fast_nst; train it again with this one")
+    prefix = "network."
+    state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return _loaded(TransformerNet(**config), state, source)
 
 
 def _loaded(network: TransformerNet, state: dict[str, Tensor], source: str) -> TransformerNet:
@@ -251,7 +319,9 @@ def _from_pytorch_examples(state: dict[str, Tensor]) -> tuple[TransformerNet, di
             if value is not None:
                 renamed[f"net.{ours}.{_norm_name(theirs, key)}"] = value[None] if _is_norm(theirs) else value
     renamed["net.down.0.conv.weight"] = renamed["net.down.0.conv.weight"] * 255
-    renamed |= {key: renamed[key] / 255 for key in ("net.out.weight", "net.out.bias") if key in renamed}
+    renamed["net.out.conv.weight"] = renamed["net.out.conv.weight"] / 255
+    renamed["net.out.shift"] = renamed.pop("net.out.conv.bias")[None] / 255
+    renamed["net.out.gate"] = torch.zeros(1, 3)
     return network, renamed
 
 
@@ -264,7 +334,7 @@ def _norm_name(name: str, key: str) -> str:
 
 
 def _pytorch_examples_names() -> dict[str, str]:
-    names = {"deconv3.conv2d": "out"}
+    names = {"deconv3.conv2d": "out.conv"}
     for i in (1, 2, 3):
         names |= {f"conv{i}.conv2d": f"down.{i - 1}.conv", f"in{i}": f"down.{i - 1}.norm"}
     for i in (1, 2):
