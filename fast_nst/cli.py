@@ -36,28 +36,72 @@ def train(settings: TrainSettings) -> None:
     print(f"  your own photo:  fast-nst stylize photo.jpg --style {_shown(run.folder.path)} --output out.jpg")
 
 
-def stylize(inputs: list[str], style: str, output: str, size: int | None = None, threads: int | None = None) -> None:
-    """Stylise photographs with a trained model.
+def stylize(
+    inputs: list[str],
+    style: str,
+    output: str,
+    strength: float = 1.0,
+    size: int | None = None,
+    threads: int | None = None,
+) -> None:
+    """Stylise photographs, with a style that ships, a blend of several, or a model of your own.
 
     Args:
         inputs: photographs, or folders of them.
-        style: a run's folder, such as checkpoints/great_wave, or an .onnx file.
+        style: a name that `fast-nst styles` lists, a blend such as great_wave:0.7,the_scream:0.3, a run's folder such as
+            checkpoints/great_wave, or an .onnx file.
         output: the picture to write; for several photographs, a folder.
+        strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
         size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is).
         threads: processor threads (none: all cores).
     """
     from fast_nst.stylizer import Stylizer, stylize_files
 
-    written = stylize_files(Stylizer(style, threads), inputs, output, size)
+    written = stylize_files(Stylizer(style, threads, strength), inputs, output, size)
     print(written[0] if len(written) == 1 else f"{len(written)} pictures in {output}")
+
+
+def styles(action: list[str], name: str | None = None) -> None:
+    """List the styles at hand; `styles add FOLDER` adds a trained one, `styles remove NAME` takes it out.
+
+    Args:
+        action: nothing to list, add and a run's folder or .onnx file, or remove and a style's name.
+        name: the name that an added style gets (none: the model's).
+    """
+    from fast_nst.styles import add_style, remove_style
+
+    match action:
+        case []:
+            print(styles_table())
+        case ["add", source]:
+            added = add_style(source, name)
+            print(f"added {added.name}:  fast-nst stylize photo.jpg --style {added.name} --output out.jpg")
+        case ["remove", target]:
+            remove_style(target)
+            print(f"removed {target}")
+        case _:
+            raise UserError("fast-nst styles takes nothing, add FOLDER, or remove NAME; see fast-nst styles --help")
+
+
+def styles_table() -> str:
+    """The styles at hand, a line each: name, painting, licence."""
+    from fast_nst.styles import find_styles
+
+    rows = []
+    for style in find_styles().values():
+        painting = ", ".join(filter(None, (style.title, style.painter, style.year)))
+        rows.append((style.name, painting or "-", style.licence or ("added by you" if style.added else "-")))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"{name:<{widths[0]}}  {painting:<{widths[1]}}  {licence}" for name, painting, licence in rows)
 
 
 def export(checkpoint: str, output: str, name: str | None = None) -> None:
     """Write a checkpoint as an ONNX model: picture in, picture out, any size.
 
     Args:
-        checkpoint: a run's folder, a .ckpt file, or a .pth or .model file of pytorch/examples fast_neural_style.
-        output: the .onnx file to write.
+        checkpoint: a run's folder, a .ckpt file, a .pth or .model file of pytorch/examples fast_neural_style, or base, which
+            ships in the package.
+        output: the .onnx file to write, or a .safetensors file for the weights alone, in float16.
         name: the model's name in its metadata (none: the checkpoint's).
     """
     from fast_nst.export import export_checkpoint
@@ -74,9 +118,17 @@ def distill(settings: DistillSettings) -> None:
     print(f"{settings.output}: correlation with {settings.teacher} on held-out photographs {card['correlation']}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"train": train, "stylize": stylize, "export": export, "distill": distill}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "stylize": stylize,
+    "styles": styles,
+    "train": train,
+    "export": export,
+    "distill": distill,
+}
 SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}
-POSITIONAL = {"stylize": "inputs", "export": "checkpoint"}
+POSITIONAL = {"stylize": "inputs", "styles": "action", "export": "checkpoint"}
+MAY_BE_EMPTY = {"action"}
+ALIASES = {"--base": "--from"}
 
 
 class Parser(ArgumentParser):
@@ -116,12 +168,17 @@ def settings_class(function: Callable[..., None]) -> type | None:
 
 def _adapt(parser: Parser) -> None:
     """Let ``--resume`` stand for ``--resume true``, and take a list of positional arguments as the shell gives it."""
+    for name, alias in ALIASES.items():
+        if (action := parser._option_string_actions.get(name)) is not None:
+            action.option_strings.insert(0, alias)
+            parser._option_string_actions[alias] = action
     for action in parser._actions:
         kind = getattr(action, "_typehint", None)
         if kind is bool:
             action.nargs, action.const = "?", True
         elif not action.option_strings and kind == list[str]:
-            action.nargs, action._typehint, action.metavar = "+", str, action.dest.upper()[:-1]
+            many = "*" if action.dest in MAY_BE_EMPTY else "+"
+            action.nargs, action._typehint, action.metavar = many, str, action.dest.upper().removesuffix("S")
 
 
 def usage() -> str:

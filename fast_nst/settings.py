@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from fast_nst.errors import UserError
 
+IDENTITY = "identity"  # the row of a network that is the photograph itself
+
 
 @dataclass
 class LossSettings:
@@ -58,7 +60,7 @@ class OptimizerSettings:
         final_share: the rate at the last step, as a share of the peak (cosine decay).
         gradient_clip: gradients of a larger norm are scaled down to this one (0: never).
         style_ramp: share of the run over which the style weight rises from a tenth to all of it; without it, a large
-            weight first teaches a texture that ignores the photograph.
+            weight first teaches a texture that ignores the photograph (none: 0.3, or 0 from a base, which knows better).
         strength_share: share of the pictures that are drawn at a random strength between 0 and 1.5, where the style
             weight is the strength's square; the others are drawn at 1.
         average: train with an exponential moving average of the weights, and save that, if above 0 (0.999 is usual).
@@ -68,7 +70,7 @@ class OptimizerSettings:
     warmup_steps: int = 50
     final_share: float = 0.02
     gradient_clip: float = 1.0
-    style_ramp: float = 0.3
+    style_ramp: float | None = None
     strength_share: float = 0.3
     average: float = 0.0
 
@@ -77,7 +79,7 @@ class OptimizerSettings:
         in_range("optimizer.warmup_steps", self.warmup_steps, 0, 10**9)
         in_range("optimizer.final_share", self.final_share, 0, 1)
         in_range("optimizer.gradient_clip", self.gradient_clip, 0, 1e9)
-        in_range("optimizer.style_ramp", self.style_ramp, 0, 1)
+        in_range("optimizer.style_ramp", self.style_ramp or 0, 0, 1)
         in_range("optimizer.strength_share", self.strength_share, 0, 1)
         in_range("optimizer.average", self.average, 0, 0.999999)
 
@@ -94,8 +96,12 @@ class TrainSettings:
         name: name of the style and of its folder (none: the painting's file name; several styles are called by their
             files' names, and base together).
         checkpoints: folder in which the run's own folder is made.
-        preset: the network, fast or johnson (Johnson et al. 2016).
-        width: channels of the network (none: 48 for fast, 32 for johnson).
+        base: start from a trained network: base, which ships in the package, a run's folder or a checkpoint (none: from
+            scratch). On the command line, --from.
+        finetune: with a base, train all of the network, or only the new style's scales and shifts (norm), which keeps the
+            base's styles in the model.
+        preset: the network, fast or johnson (Johnson et al. 2016); a base brings its own.
+        width: channels of the network (none: 48 for fast, 32 for johnson, a base's own).
         loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
         loss_weights: its weights in torchvision's keys, .pth or .safetensors (none: torchvision's own, downloaded once).
         loss: what the objective weighs.
@@ -103,9 +109,9 @@ class TrainSettings:
         style_size: longer side of the painting in pixels, which sets the size of the strokes.
         image_size: side of the training crops in pixels.
         batch_size: photographs a step, on each device.
-        steps: length of the training.
+        steps: length of the training (none: 4000, or 600 from a base).
         preview_photos: photographs to show progress on (none: of val2017 where there is one, else the first of data).
-        preview_every: steps between previews (none: a tenth of the run).
+        preview_every: steps between previews (none: one after 15 seconds, then one a minute).
         checkpoint_every: steps between checkpoints (none: a tenth of the run, 1000 at most).
         workers: processes that decode photographs (none: chosen by the number of cores).
         seed: of weights, photographs and crops.
@@ -119,6 +125,8 @@ class TrainSettings:
     data: str | list[str] | None = None
     name: str | None = None
     checkpoints: str = "checkpoints"
+    base: str | None = None
+    finetune: Literal["all", "norm"] = "all"
     preset: str = "fast"
     width: int | None = None
     loss_network: str = "lite"
@@ -128,7 +136,7 @@ class TrainSettings:
     style_size: int = 512
     image_size: int = 256
     batch_size: int = 4
-    steps: int = 4000
+    steps: int | None = None
     preview_photos: list[str] = field(default_factory=list)
     preview_every: int | None = None
     checkpoint_every: int | None = None
@@ -143,10 +151,9 @@ class TrainSettings:
         in_range("style_size", self.style_size, 32, 8192)
         in_range("image_size", self.image_size, 32, 4096)
         in_range("batch_size", self.batch_size, 1, 4096)
-        in_range("steps", self.steps, 1, 10**9)
         in_range("seed", self.seed, 0, 2**31)
         in_range("workers", self.workers or 0, 0, 256)
-        for name in ("preview_every", "checkpoint_every"):
+        for name in ("steps", "preview_every", "checkpoint_every"):
             if getattr(self, name) is not None:
                 in_range(name, getattr(self, name), 1, 10**9)
         if self.resume and self.overwrite:

@@ -28,12 +28,13 @@ from torch.nn import functional as F
 
 from fast_nst.errors import UserError, unknown
 from fast_nst.functional import at_least_float32
+from fast_nst.settings import IDENTITY
 
 PRESETS = ("fast", "johnson")
 DEFAULT_WIDTHS = {"fast": 48, "johnson": 32}
 MIN_SIDE = 16
 EPSILON = 1e-5
-IDENTITY = "identity"
+TABLES = {"scale", "shift", "gate"}  # parameters with a row for each style
 MAX_STYLES = 1024
 
 
@@ -67,9 +68,9 @@ class ConditionalInstanceNorm(nn.Module):
 
 def _grouped_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """A group for each channel of each picture: the library's fused kernel, with scales of their own for every picture."""
-    groups = x.shape[0] * x.shape[1]
-    flat = x.reshape(1, groups, *x.shape[2:])
-    return F.group_norm(flat, groups, scale.flatten(), shift.flatten(), EPSILON).view(x.shape)
+    scale, shift = scale.expand(x.shape[:2]).flatten(), shift.expand(x.shape[:2]).flatten()
+    flat = x.reshape(1, len(scale), *x.shape[2:])
+    return F.group_norm(flat, len(scale), scale, shift, EPSILON).view(x.shape)
 
 
 def _explicit_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -250,6 +251,19 @@ class TransformerNet(nn.Module):
         rest = F.one_hot(torch.full_like(rows, self.styles.index(IDENTITY)), len(self.styles)).to(torch.float32)
         strengths = torch.as_tensor(strengths, dtype=torch.float32, device=like.device).reshape(-1, 1)
         return strengths * weights + (1 - strengths) * rest
+
+    def tables(self) -> dict[str, nn.Parameter]:
+        """The parameters that hold a row for each style, by name."""
+        return {name: value for name, value in self.named_parameters() if name.rpartition(".")[2] in TABLES}
+
+
+def rearranged(network: TransformerNet, rows: Mapping[str, str]) -> TransformerNet:
+    """The same convolutions with other rows: the name of a new row -> the row of ``network`` that it copies."""
+    result = TransformerNet(network.config["preset"], network.config["width"], list(rows))
+    copied = [network.styles.index(source) for source in rows.values()]
+    tables = {name: table[copied] for name, table in network.tables().items()}
+    result.load_state_dict(network.state_dict() | tables)
+    return result
 
 
 def checked_names(styles: Sequence[str]) -> list[str]:
