@@ -12,8 +12,8 @@ FLOORS = [
     {"settings", "functional", "images", "drawing", "tensor_files"},
     {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "models"},
     {"losses", "weights", "styles", "callbacks"},
-    {"training", "fine_tuning", "distillation", "card", "export", "stylizer"},
-    {"runs"},
+    {"training", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer", "gatys"},
+    {"runs", "evaluation"},
     {"cli"},
     {"__main__"},
 ]
