@@ -17,7 +17,7 @@ from jsonargparse import ArgumentParser
 
 import fast_nst
 from fast_nst.errors import UserError, unknown
-from fast_nst.settings import DistillSettings, TrainSettings
+from fast_nst.settings import DistillSettings, EvaluateSettings, TrainSettings
 
 
 def train(settings: TrainSettings) -> None:
@@ -110,6 +110,32 @@ def export(checkpoint: str, output: str, name: str | None = None) -> None:
     print(output)
 
 
+def evaluate(settings: EvaluateSettings) -> None:
+    """Measure a model: objective, faithfulness, and the iterations of per-image optimisation that it replaces."""
+    from fast_nst.evaluation import evaluate as run_evaluation
+
+    evaluation = run_evaluation(settings)
+    for name, value in evaluation.mean().items():
+        print(f"  {name:<18} {value:g}")
+    print(f"{len(evaluation.rows)} photographs; table.csv, summary.json and grid.png in {settings.output}")
+
+
+def style_check(painting: str, loss_network: str = "lite", loss_weights: str | None = None) -> None:
+    """Look at a painting before training: what would make the model ugly, and at which size its strokes lie where.
+
+    Args:
+        painting: the picture file.
+        loss_network: the network whose layers share out the style.
+        loss_weights: its weights in torchvision's keys (none: torchvision's own, downloaded once).
+    """
+    from fast_nst.images import open_image
+    from fast_nst.networks.loss_network import LossNetwork, architecture_of
+    from fast_nst.style_check import check_style
+
+    network = LossNetwork(loss_network, architecture_of(loss_network).style_layers, loss_weights)
+    print(check_style(open_image(painting), network).text(painting))
+
+
 def distill(settings: DistillSettings) -> None:
     """Make the slim loss network (lite) from a large one."""
     from fast_nst.distillation import distill as run_distillation
@@ -122,11 +148,19 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "stylize": stylize,
     "styles": styles,
     "train": train,
+    "style-check": style_check,
+    "evaluate": evaluate,
     "export": export,
     "distill": distill,
 }
 SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}
-POSITIONAL = {"stylize": "inputs", "styles": "action", "export": "checkpoint"}
+POSITIONAL = {
+    "stylize": "inputs",
+    "styles": "action",
+    "export": "checkpoint",
+    "style-check": "painting",
+    "evaluate": "model",
+}
 MAY_BE_EMPTY = {"action"}
 ALIASES = {"--base": "--from"}
 
@@ -150,12 +184,13 @@ def parser_of(command: str) -> Parser:
     function = COMMANDS[command]
     parser = Parser(prog=f"fast-nst {command}", description=(function.__doc__ or "").splitlines()[0])
     parser.add_argument("--config", action="config", help="YAML file of settings; flags after it win")
-    if settings := settings_class(function):
-        parser.add_class_arguments(settings, as_group=False)
+    settings = settings_class(function)
+    add, source = (parser.add_class_arguments, settings) if settings else (parser.add_function_arguments, function)
+    if positional := POSITIONAL.get(command):
+        add(source, as_group=False, as_positional=True, skip=set(inspect.signature(source).parameters) - {positional})
+        add(source, as_group=False, skip={positional})
     else:
-        others = set(inspect.signature(function).parameters) - {POSITIONAL[command]}
-        parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
-        parser.add_function_arguments(function, as_group=False, skip={POSITIONAL[command]})
+        add(source, as_group=False)
     _adapt(parser)
     return parser
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fast_nst.errors import UserError
-from fast_nst.functional import at_least_float32, energy, gram_matrix, structure_correlation, total_variation
+from fast_nst.functional import at_least_float32, gram_matrix, structure_correlation, total_variation
 from fast_nst.networks.loss_network import LossNetwork, architecture_of, check_image_size
 from fast_nst.settings import LossSettings
 
@@ -128,11 +128,6 @@ class PerceptualLoss(nn.Module):
         check_image_size(self.network.name, self.style_layers, *image.shape[-2:], what="the style picture")
         features = self.network(image[None].to(self.network.mean.device), self.style_layers)
         return {layer: gram_matrix(features[layer]) for layer in self.style_layers}
-
-    def style_energy(self) -> dict[str, float]:
-        """Share of each style layer in the energy of the targets, summing to 1: where the painting's style lies."""
-        energies = {layer: energy(getattr(self, f"gram_{layer}")).item() for layer in self.style_layers}
-        return {layer: value / sum(energies.values()) for layer, value in energies.items()}
 
 
 def layers_of(network_name: str, settings: LossSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -6,7 +6,7 @@ No heavy import lives here, so that ``fast-nst --help`` is immediate.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fast_nst.errors import UserError
@@ -31,8 +31,8 @@ class LossSettings:
     """
 
     content_weight: float = 1.0
-    style_weight: float = 20.0
-    tv_weight: float = 2.0
+    style_weight: float = 25.0
+    tv_weight: float = 5.0
     content_layers: list[str] = field(default_factory=list)
     style_layers: list[str] = field(default_factory=list)
     style_layer_weights: list[float] = field(default_factory=list)
@@ -133,7 +133,7 @@ class TrainSettings:
     loss_weights: str | None = None
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    style_size: int = 512
+    style_size: int = 640
     image_size: int = 256
     batch_size: int = 4
     steps: int | None = None
@@ -158,6 +158,53 @@ class TrainSettings:
                 in_range(name, getattr(self, name), 1, 10**9)
         if self.resume and self.overwrite:
             raise UserError("--resume goes on with a run, --overwrite replaces it; give one of them")
+
+
+@dataclass
+class EvaluateSettings:
+    """Measure a model: objective, faithfulness, and the iterations of per-image optimisation that it replaces.
+
+    Attributes:
+        model: a style's name, a blend, a run's folder or an .onnx file.
+        style: the painting, a picture file.
+        data: folder of photographs that the model was not trained on; a COCO folder is known by its val2017.
+        output: folder for table.csv, summary.json and grid.png.
+        count: photographs to use, the first of the folder.
+        size: longer side of the photographs in pixels.
+        style_size: longer side of the painting in pixels, as in the model's training.
+        strength: strength of the style, 0 to 1.5.
+        loss_network: the network that the objective is measured with.
+        loss_weights: its weights in torchvision's keys (none: torchvision's own, downloaded once).
+        second_network: another loss network to measure under (none: squeezenet1_0 if its weights are at hand).
+        second_weights: its weights in torchvision's keys.
+        loss: what the objective weighs, as in the model's training.
+        iterations: N* is looked for among so many iterations of L-BFGS, from the photo and from noise (0: not at all).
+    """
+
+    model: str
+    style: str
+    data: str
+    output: str = "evaluation"
+    count: int = 8
+    size: int = 256
+    style_size: int = 640
+    strength: float = 1.0
+    loss_network: str = "lite"
+    loss_weights: str | None = None
+    second_network: str | None = None
+    second_weights: str | None = None
+    loss: LossSettings = field(default_factory=LossSettings)
+    iterations: int = 200
+
+    def __post_init__(self) -> None:
+        in_range("count", self.count, 1, 100_000)
+        in_range("size", self.size, 32, 4096)
+        in_range("style_size", self.style_size, 32, 8192)
+        in_range("iterations", self.iterations, 0, 100_000)
+
+    def loss_of_second(self) -> LossSettings:
+        """The same weights, with the second network's own layers."""
+        return replace(self.loss, content_layers=[], style_layers=[], style_layer_weights=[])
 
 
 @dataclass
