@@ -36,6 +36,7 @@ from fast_nst.networks.loss_network import check_image_size
 from fast_nst.networks.transformer_net import TransformerNet, checked_names
 from fast_nst.run_folder import RunFolder
 from fast_nst.settings import IDENTITY, TrainSettings
+from fast_nst.style_check import check_style
 from fast_nst.tensor_files import read_checkpoint
 from fast_nst.training import StyleTransferModule, compile_networks
 from fast_nst.weights import BASE, load_network
@@ -72,6 +73,7 @@ def train(settings: TrainSettings) -> Run:
     trainer = _trainer(settings, folder, [*_callbacks(settings, folder, dataset), drawer, record])
     pl.seed_everything(settings.seed, verbose=False)
     module = _module(settings, styles, dataset)
+    _advise(settings, module)
     _claim(folder, config, settings)
     try:
         _fit(settings, folder, module, dataset, trainer)
@@ -179,6 +181,14 @@ def _module(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: Pho
     if settings.compile:
         compile_networks(module, photos)
     return module
+
+
+@rank_zero_only
+def _advise(settings: TrainSettings, module: StyleTransferModule) -> None:
+    """Print what a style check finds in the user's paintings, before the time is spent."""
+    for path in [] if settings.style is None or settings.resume else _listed(settings.style):
+        report = check_style(open_image(path), module.criterion.network, (settings.style_size,))
+        print(report.text(Path(path).name))
 
 
 def _network(settings: TrainSettings, names: list[str], criterion: PerceptualLoss, photos: torch.Tensor) -> TransformerNet:

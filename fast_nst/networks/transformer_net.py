@@ -5,9 +5,9 @@ size from 16 x 16 up; the result has the same size. Two presets:
 
 - ``johnson``: the network of the paper's supplement as its readers know it: 9 x 9 convolution, two of stride 2, five
   residual blocks, two nearest-neighbour upsamplings with convolutions, 9 x 9 convolution.
-- ``fast``: everything heavy happens at a quarter of the scale, reached by space to depth; nearest-neighbour upsampling and
+- ``fast``: everything heavy happens at a quarter of the scale, reached by space to depth; bilinear upsampling and
   convolutions lead back, and a shortcut at half scale carries the photograph's lines past the trunk. (Sub-pixel
-  convolutions would be as fast, but drew blocks of 4 pixels.)
+  convolutions would be as fast, but drew blocks of 4 pixels; nearest-neighbour upsampling drew a hatching.)
 
 A style is a row of the norms' tables and of the last layer's. The row called ``identity`` is the photograph itself: it
 silences the last convolution and lets the photograph past, so mixing it with another row sets that style's strength.
@@ -107,10 +107,19 @@ class Residual(nn.Module):
 
 
 class UpsampleConvNorm(ConvNorm):
-    """Nearest-neighbour upsampling by 2, then ConvNorm: no checkerboard (Odena et al. 2016)."""
+    """Upsampling by 2, then ConvNorm: no checkerboard (Odena et al. 2016)."""
+
+    mode = "nearest"
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"), style)
+        smooth = {"align_corners": False} if self.mode == "bilinear" else {}
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode=self.mode, **smooth), style)
+
+
+class SmoothUpsampleConvNorm(UpsampleConvNorm):
+    """Bilinear upsampling instead of nearest-neighbour, which drew a hatching of 4 pixels in young networks."""
+
+    mode = "bilinear"
 
 
 class Picture(nn.Module):
@@ -175,9 +184,9 @@ class FastNet(nn.Module):
         self.half_scale = ConvNorm(12, half, 3, styles)
         self.quarter_scale = ConvNorm(4 * half, width, 3, styles)
         self.trunk = nn.ModuleList(Residual(width, styles) for _ in range(blocks))
-        self.to_half = UpsampleConvNorm(width, half, 3, styles)
+        self.to_half = SmoothUpsampleConvNorm(width, half, 3, styles)
         self.merge = ConvNorm(2 * half, half, 3, styles)
-        self.to_full = UpsampleConvNorm(half, full, 3, styles)
+        self.to_full = SmoothUpsampleConvNorm(half, full, 3, styles)
         self.out = Picture(full, 3, names)
 
     def forward(self, photos: Tensor, style: Tensor) -> Tensor:
