@@ -15,7 +15,7 @@ from fast_nst.data import Photos, to_pixels
 from fast_nst.errors import UserError
 from fast_nst.images import contact_sheet, save_image
 
-FIRST_PREVIEW, PREVIEW_PAUSE = 15.0, 60.0  # seconds
+FIRST_PREVIEW, PREVIEW_PAUSE = 8.0, 60.0  # seconds
 GUARD_EVERY = 10  # checkpoints lie at multiples of this, so none is saved unchecked
 
 

@@ -34,6 +34,7 @@ def train(settings: TrainSettings) -> None:
     print(f"  preview  {_shown(run.preview)}")
     print(f"  model    {_shown(run.folder.onnx)}")
     print(f"  your own photo:  fast-nst stylize photo.jpg --style {_shown(run.folder.path)} --output out.jpg")
+    print(f"  use it by name:  fast-nst styles add {_shown(run.folder.path)}")
 
 
 def stylize(

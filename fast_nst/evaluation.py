@@ -67,9 +67,11 @@ class Evaluation:
         return {name: round(float(middle[name](values)), 4) for name, values in known.items()}
 
 
-def evaluate(settings: EvaluateSettings) -> Evaluation:
+def evaluate(settings: EvaluateSettings, noise: bool = True) -> Evaluation:
     """Measure a model as ``settings`` say, and write ``table.csv``, ``summary.json`` and ``grid.png`` where they say.
 
+    Args:
+        noise: look for N* from noise as well as from the photograph.
     Raises:
         UserError: anything wrong with the settings, the model, the pictures or the weights.
     """
@@ -81,7 +83,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     for path in tqdm(_paths(settings), unit="photo"):
         photo = load_image(path, settings.size)
         picture = stylizer(photo)
-        rows.append(measure(path.name, photo, picture, criterion, second, settings.iterations))
+        rows.append(measure(path.name, photo, picture, criterion, second, settings.iterations, noise))
         pictures += [photo, picture]
     evaluation = Evaluation(rows, pictures)
     _write(evaluation, settings)
@@ -95,6 +97,7 @@ def measure(
     criterion: PerceptualLoss,
     second: PerceptualLoss | None = None,
     iterations: int = 0,
+    noise: bool = True,
 ) -> Row:
     """The numbers of one ``picture`` of a ``photo``, both uint8 (H, W, 3); N* among the first ``iterations``, if any."""
     photo_tensor, tensor = to_tensor(photo)[None], to_tensor(picture)[None]
@@ -108,8 +111,9 @@ def measure(
     own = {key: getattr(terms, key).item() for key in ("total", "content", "style", "structure")}
     counts = {}
     if iterations:
-        noise = torch.rand(tensor.shape, generator=torch.Generator().manual_seed(START_SEED))
-        starts = {"n_photo": photo_tensor, "n_noise": noise}
+        starts = {"n_photo": photo_tensor}
+        if noise:
+            starts["n_noise"] = torch.rand(tensor.shape, generator=torch.Generator().manual_seed(START_SEED))
         objective = criterion.objective(photo_tensor)
         counts = {key: equivalent_iterations(objective, start, own["total"], iterations) for key, start in starts.items()}
     return Row(name, ssim=float(ssim), **own, **of_second, **counts)

@@ -128,6 +128,9 @@ def _trace(model: PictureModel, path: Path) -> None:
 
 def _describe(graph: onnx.ModelProto, name: str, rows: list[str], own: int, card: dict) -> None:
     """Metadata, and the model's own style as the value that ``style`` has where a caller leaves it out."""
+    for part in (*graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]  # the exporter's stack traces: half of the file
     graph.producer_name, graph.doc_string = "fast_nst", f"Feed-forward neural style transfer: {name}"
     entries = {"name": name, "style": str(card.get("style", name)), "rows": json.dumps(rows), "own": rows[own]}
     onnx.helper.set_model_props(graph, entries | {"card": json.dumps(card)})

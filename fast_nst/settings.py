@@ -111,7 +111,7 @@ class TrainSettings:
         batch_size: photographs a step, on each device.
         steps: length of the training (none: 4000, or 600 from a base).
         preview_photos: photographs to show progress on (none: of val2017 where there is one, else the first of data).
-        preview_every: steps between previews (none: one after 15 seconds, then one a minute).
+        preview_every: steps between previews (none: one after 8 seconds, then one a minute).
         checkpoint_every: steps between checkpoints (none: a tenth of the run, 1000 at most).
         workers: processes that decode photographs (none: chosen by the number of cores).
         seed: of weights, photographs and crops.
