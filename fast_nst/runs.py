@@ -33,7 +33,7 @@ from fast_nst.fine_tuning import closest_styles, grown
 from fast_nst.images import load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, layers_of, perceptual_loss
 from fast_nst.networks.loss_network import check_image_size
-from fast_nst.networks.transformer_net import TransformerNet, checked_names
+from fast_nst.networks.transformer_net import PRESETS, TransformerNet, checked_names
 from fast_nst.run_folder import RunFolder
 from fast_nst.settings import IDENTITY, TrainSettings
 from fast_nst.style_check import check_style
@@ -196,6 +196,9 @@ def _network(settings: TrainSettings, names: list[str], criterion: PerceptualLos
     if settings.base is None:
         return TransformerNet(settings.preset, settings.width, [IDENTITY, *names])
     base = load_network(settings.base)
+    for key, wanted in (("preset", settings.preset if settings.preset != PRESETS[0] else None), ("width", settings.width)):
+        if wanted not in (None, base.config[key]):
+            raise UserError(f"the base {settings.base} has {key} {base.config[key]}, not {wanted}; leave --{key} out")
     return grown(base, names, closest_styles(base, criterion, photos), settings.finetune == "norm")
 
 

@@ -23,7 +23,7 @@ from fast_nst.networks.transformer_net import TransformerNet, rearranged
 from fast_nst.runs import Run, train
 from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
 from fast_nst.stylizer import Stylizer
-from fast_nst.tensor_files import read_checkpoint
+from fast_nst.tensor_files import read_checkpoint, read_tensors, write_tensors
 from fast_nst.training import StyleTransferModule, compile_networks
 from fast_nst.weights import load_network, save_network
 
@@ -275,6 +275,26 @@ def test_a_new_style_starts_from_the_one_that_comes_nearest(lite):
 def test_a_name_that_the_base_has_is_refused(tiny_settings, tiny_base):
     with pytest.raises(UserError, match="the base has a style called a already"):
         train(TrainSettings(**tiny_settings, name="a", base=str(tiny_base), finetune="norm"))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"network": '{"preset": "fast", "width": 12, "styles": 2}'}, "another version of fast_nst"),
+        ({"network": "{"}, "holds no TransformerNet"),
+        ({}, "holds no TransformerNet"),
+        ({"network": '{"preset": "fast", "width": 24, "styles": ["identity", "a", "b"]}'}, "does not fit"),
+    ],
+)
+def test_a_base_that_is_none_of_this_version_is_refused(tiny_base, tmp_path, metadata, message):
+    write_tensors(tmp_path / "other.safetensors", read_tensors(tiny_base), metadata)
+    with pytest.raises(UserError, match=message):
+        load_network(tmp_path / "other.safetensors")
+
+
+def test_a_base_brings_its_own_shape(tiny_settings, tiny_base):
+    with pytest.raises(UserError, match="has width 12, not 24; leave --width out"):
+        train(TrainSettings(**{**tiny_settings, "width": 24}, name="wider", base=str(tiny_base)))
 
 
 def test_weights_in_float16_draw_the_same_picture(finished_run, tiny_base):
