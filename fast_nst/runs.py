@@ -192,14 +192,16 @@ def _advise(settings: TrainSettings, module: StyleTransferModule) -> None:
 
 
 def _network(settings: TrainSettings, names: list[str], criterion: PerceptualLoss, photos: torch.Tensor) -> TransformerNet:
-    """A new network, or the base with rows for ``names``, each started from the base's style that comes nearest."""
+    """A new network, or the base with rows for ``names``, each started from its own or else the nearest of the base's."""
     if settings.base is None:
         return TransformerNet(settings.preset, settings.width, [IDENTITY, *names])
     base = load_network(settings.base)
     for key, wanted in (("preset", settings.preset if settings.preset != PRESETS[0] else None), ("width", settings.width)):
         if wanted not in (None, base.config[key]):
             raise UserError(f"the base {settings.base} has {key} {base.config[key]}, not {wanted}; leave --{key} out")
-    return grown(base, names, closest_styles(base, criterion, photos), settings.finetune == "norm")
+    closest = closest_styles(base, criterion, photos)
+    starts = [name if name in base.styles else other for name, other in zip(names, closest, strict=True)]
+    return grown(base, names, starts, settings.finetune == "norm")
 
 
 def _trainer(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Callback]) -> pl.Trainer:
