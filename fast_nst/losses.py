@@ -10,7 +10,7 @@ Departures from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -63,8 +63,22 @@ class PerceptualLoss(nn.Module):
             style: row of the style picture for each, shape (B,), integers; None is row 0.
             style_share: factor of the style weight, for all pictures or one for each, shape (B,).
         """
-        with torch.no_grad():
-            targets = self.network(photos, self.content_layers)
+        return self.compare(pictures, self.content_targets(photos), style, style_share)
+
+    @torch.no_grad()
+    def content_targets(self, photos: Tensor) -> Features:
+        """Features of ``photos`` at the content layers: what ``compare`` needs of them, to be computed once."""
+        return self.network(photos, self.content_layers)
+
+    def objective(self, photos: Tensor, style: Tensor | None = None) -> Callable[[Tensor], LossTerms]:
+        """Pictures -> LossTerms against ``photos``, whose features are computed here, once."""
+        targets = self.content_targets(photos)
+        return lambda pictures: self.compare(pictures, targets, style)
+
+    def compare(
+        self, pictures: Tensor, targets: Features, style: Tensor | None = None, style_share: Tensor | float = 1.0
+    ) -> LossTerms:
+        """As ``forward``, with the content targets at hand."""
         features = self.network(pictures)
         weights = self.settings
         content = weights.content_weight * self.content_loss(features, targets).mean()

@@ -12,7 +12,7 @@ FLOORS = [
     {"settings", "functional", "images", "drawing", "tensor_files"},
     {"networks.transformer_net", "networks.loss_network", "data", "run_folder"},
     {"losses", "export", "stylizer", "callbacks"},
-    {"training", "distillation", "card"},
+    {"training", "distillation", "card", "gatys"},
     {"runs"},
     {"cli"},
     {"__main__"},
