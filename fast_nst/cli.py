@@ -17,6 +17,7 @@ from jsonargparse import ArgumentParser
 
 import fast_nst
 from fast_nst.errors import UserError, unknown
+from fast_nst.optimization_settings import OptimizeSettings
 from fast_nst.settings import DistillSettings, TrainSettings
 
 
@@ -74,7 +75,18 @@ def distill(settings: DistillSettings) -> None:
     print(f"{settings.output}: correlation with {settings.teacher} on held-out photographs {card['correlation']}")
 
 
+def optimize(settings: OptimizeSettings) -> None:
+    """Paint one picture by optimising its pixels (Gatys et al. 2016): the best picture, if one can wait."""
+    from fast_nst.optimization import optimize as run_optimization
+
+    run = run_optimization(settings)
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in run.card["losses"].items())
+    print(f"{_shown(run.output)}: {run.card['steps']} steps in {run.card['seconds']:.0f} s, {losses}")
+    print(f"  run      {_shown(run.folder.path)}")
+
+
 COMMANDS: dict[str, Callable[..., None]] = {"train": train, "stylize": stylize, "export": export, "distill": distill}
+COMMANDS |= {"optimize": optimize}
 SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}
 POSITIONAL = {"stylize": "inputs", "export": "checkpoint"}
 

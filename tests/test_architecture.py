@@ -9,11 +9,19 @@ PACKAGE = Path(__file__).parents[1] / "fast_nst"
 FLOORS = [
     {"errors"},
     {"files"},
-    {"settings", "functional", "images", "drawing", "tensor_files"},
-    {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "style_statistics"},
+    {"settings", "functional", "images", "drawing", "tensor_files", "film"},
+    {
+        "networks.transformer_net",
+        "networks.loss_network",
+        "data",
+        "run_folder",
+        "style_statistics",
+        "optimization_settings",
+        "colours",
+    },
     {"losses", "export", "stylizer", "callbacks"},
-    {"training", "distillation", "card", "gatys", "image_loss"},
-    {"runs"},
+    {"training", "distillation", "card", "gatys", "image_loss", "sources", "optimization_card"},
+    {"runs", "optimization"},
     {"cli"},
     {"__main__"},
 ]
