@@ -17,7 +17,7 @@ from jsonargparse import ArgumentParser
 
 import fast_nst
 from fast_nst.errors import UserError, unknown
-from fast_nst.optimization_settings import OptimizeSettings
+from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings, SweepSettings
 from fast_nst.settings import DistillSettings, TrainSettings
 
 
@@ -85,10 +85,27 @@ def optimize(settings: OptimizeSettings) -> None:
     print(f"  run      {_shown(run.folder.path)}")
 
 
+def reconstruct(settings: ReconstructSettings) -> None:
+    """Draw from noise what a layer keeps of a picture (Gatys et al. 2016, Fig. 1)."""
+    from fast_nst.reconstruction import reconstruct as run_reconstruction
+
+    for label, value in run_reconstruction(settings).items():
+        print(f"  {label}: objective {value:.4g}")
+    print(settings.output)
+
+
+def sweep(settings: SweepSettings) -> None:
+    """Optimise a grid of pictures over any two settings: a labelled contact sheet, and a table of losses and times."""
+    from fast_nst.sweep import sweep as run_sweep
+
+    for path in run_sweep(settings):
+        print(_shown(path))
+
+
 COMMANDS: dict[str, Callable[..., None]] = {"train": train, "stylize": stylize, "export": export, "distill": distill}
-COMMANDS |= {"optimize": optimize}
+COMMANDS |= {"optimize": optimize, "reconstruct": reconstruct, "sweep": sweep}
 SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}
-POSITIONAL = {"stylize": "inputs", "export": "checkpoint"}
+POSITIONAL = {"stylize": "inputs", "export": "checkpoint", "reconstruct": "photo"}
 
 
 class Parser(ArgumentParser):
@@ -111,7 +128,7 @@ def parser_of(command: str) -> Parser:
     parser = Parser(prog=f"fast-nst {command}", description=(function.__doc__ or "").splitlines()[0])
     parser.add_argument("--config", action="config", help="YAML file of settings; flags after it win")
     if settings := settings_class(function):
-        parser.add_class_arguments(settings, as_group=False)
+        parser.add_class_arguments(settings, as_group=False, as_positional=command in POSITIONAL)
     else:
         others = set(inspect.signature(function).parameters) - {POSITIONAL[command]}
         parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)

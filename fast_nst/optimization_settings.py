@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from fast_nst.errors import UserError
 from fast_nst.settings import LossSettings, in_range
@@ -157,6 +157,109 @@ class OptimizeSettings:
         for name, needed in needs.items():
             if needed and not getattr(self, name):
                 raise UserError(f"--{name} is missing: give a picture file")
+
+
+@dataclass
+class ReconstructSettings:
+    """Draw from noise what a layer keeps of a picture (Gatys et al. 2016, Fig. 1).
+
+    Attributes:
+        photo: the picture.
+        output: the picture to write; several layers make a labelled grid.
+        layer: the layer, or a list of them (none: every rectified layer of the loss network, or every layer of one that has
+            none by name).
+        kind: content (the layer's features) or style (their statistics).
+        growing: match, in each picture of a grid, all layers up to its own, as Fig. 1 does for style.
+        size: longer side in pixels (none: the picture's own).
+        steps: iterations for each picture.
+        optimizer: lbfgs or adam.
+        lr: step size (none: 1 for lbfgs, 0.02 for adam).
+        start: gaussian or uniform (noise), or a picture file.
+        loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
+        loss_weights: its weights in torchvision's keys, a file or a folder of files (none: torchvision's own, downloaded).
+        statistic: what style is: gram, moments or wasserstein.
+        pooling: the loss network's pooling, max or average.
+        tv_weight: weight of the total variation beside 1 for the layer (0 as in the paper; more is smoother).
+        columns: pictures in a row of the grid.
+        device: auto, cpu or cuda.
+        seed: of the noise.
+        progress: show progress bars with the losses.
+    """
+
+    photo: str
+    output: str = "reconstruction.png"
+    layer: str | list[str] | None = None
+    kind: Literal["content", "style"] = "content"
+    growing: bool = False
+    size: int | None = 256
+    steps: int = 300
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    lr: float | None = None
+    start: str = "gaussian"
+    loss_network: str = "lite"
+    loss_weights: str | None = None
+    statistic: Literal["gram", "moments", "wasserstein"] = "gram"
+    pooling: Literal["max", "average"] = "max"
+    tv_weight: float = 0.0
+    columns: int = 5
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = 0
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        in_range("columns", self.columns, 1, 100)
+        self.optimization([])
+
+    def optimization(self, layers: list[str]) -> OptimizeSettings:
+        """The settings of one picture of the grid, which matches ``layers``."""
+        shared = ("size", "steps", "optimizer", "lr", "start", "loss_network", "loss_weights")
+        shared += ("statistic", "pooling", "tv_weight", "device", "seed", "progress")
+        values = {name: getattr(self, name) for name in shared}
+        if self.kind == "content":
+            return OptimizeSettings(self.photo, content_layers=layers, style_weight=0.0, **values)
+        return OptimizeSettings(None, self.photo, style_layers=layers, content_weight=0.0, style_weight=1.0, **values)
+
+
+@dataclass
+class SweepSettings(OptimizeSettings):
+    """Optimise a grid of pictures over any two settings: a labelled contact sheet, and a table of losses and times.
+
+    Every flag of optimize holds for all pictures of the grid. Finished pictures lie in the run's folder, and are taken from
+    there when the same sweep is started again.
+
+    Attributes:
+        rows: the setting that varies from row to row, such as start (none: one row).
+        row_values: its values; one that is a mapping sets several settings at once, and rows is their heading then.
+        row_labels: a label for each (empty: name and value).
+        columns: the setting that varies from column to column.
+        column_values: its values, as row_values.
+        column_labels: a label for each (empty: name and value).
+        cell: width of a picture on the sheet in pixels.
+    """
+
+    rows: str | None = None
+    row_values: list[Any] = field(default_factory=list)
+    row_labels: list[str] = field(default_factory=list)
+    columns: str | None = None
+    column_values: list[Any] = field(default_factory=list)
+    column_labels: list[str] = field(default_factory=list)
+    cell: int = 256
+
+    def __post_init__(self) -> None:
+        in_range("cell", self.cell, 16, 4096)
+        for axis, values, labels in (
+            ("row", self.row_values, self.row_labels),
+            ("column", self.column_values, self.column_labels),
+        ):
+            if bool(getattr(self, f"{axis}s")) != bool(values):
+                raise UserError(f"--{axis}s names a setting and --{axis}_values its values; give both")
+            if labels and len(labels) != len(values):
+                raise UserError(f"--{axis}_labels needs one for each of the {len(values)} values, got {len(labels)}")
+        if not self.rows and not self.columns:
+            raise UserError("nothing varies: give --columns and --column_values, and --rows and --row_values for a grid")
+        for name in ("video", "save_every", "resume"):
+            if getattr(self, name):
+                raise UserError(f"--{name} is for a single picture; a sweep goes on by itself where it was")
 
 
 RANGES = {

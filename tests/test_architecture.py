@@ -22,6 +22,7 @@ FLOORS = [
     {"losses", "export", "stylizer", "callbacks"},
     {"training", "distillation", "card", "gatys", "image_loss", "sources", "optimization_card"},
     {"runs", "optimization"},
+    {"reconstruction", "sweep"},
     {"cli"},
     {"__main__"},
 ]
