@@ -11,8 +11,8 @@ from fast_nst.errors import unknown
 from fast_nst.images import labelled_sheet, save_image
 from fast_nst.networks.loss_network import architecture_of
 from fast_nst.optimization import Optimization, check_outputs, paint
-from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings
-from fast_nst.sources import load_sources
+from fast_nst.optimization_settings import ReconstructSettings
+from fast_nst.sources import load_sources, shared_networks
 
 
 def reconstruct(settings: ReconstructSettings) -> dict[str, float]:
@@ -27,7 +27,8 @@ def reconstruct(settings: ReconstructSettings) -> dict[str, float]:
     jobs = {label: settings.optimization(layers) for label, layers in layer_sets(settings).items()}
     for job in jobs.values():
         load_sources(job)
-    drawn = {label: _drawn(job, label) for label, job in jobs.items()}
+    (network,) = shared_networks(jobs.values()).values()
+    drawn = {label: paint(Optimization(job, network=network), [], label) for label, job in jobs.items()}
     cells = [(label, optimization.pixels()) for label, optimization in drawn.items()]
     if len(cells) == 1:
         save_image(cells[0][1], settings.output)
@@ -54,7 +55,3 @@ def _all_layers(paths: dict[str, str]) -> list[str]:
     rectified = [name for name in paths if name.startswith("relu")]
     others = [name for name in paths if not name.startswith("pool")]
     return rectified if len(rectified) > len(others) / 3 else others
-
-
-def _drawn(job: OptimizeSettings, label: str) -> Optimization:
-    return paint(Optimization(job), [], label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,15 +100,35 @@ def resized(image: Image.Image, size: tuple[int, int]) -> Tensor:
     return to_tensor(np.asarray(image.resize(size[::-1], RESAMPLING)))[None]
 
 
-def loss_network(settings: OptimizeSettings) -> LossNetwork:
-    """The loss network that ``settings`` need, in channels_last."""
-    content, style = layers_of(settings.loss_network, settings.loss)
-    layers = (*(content if settings.content_weight else ()), *(style if settings.style_weight else ()))
-    network = LossNetwork(settings.loss_network, layers, _weights(settings), settings.pooling)
+def loss_network(settings: OptimizeSettings, layers: Iterable[str] = ()) -> LossNetwork:
+    """The loss network that ``settings`` need, and ``layers`` beside theirs, in channels_last."""
+    wanted = dict.fromkeys((*used_layers(settings), *layers))
+    network = LossNetwork(settings.loss_network, wanted, _weights(settings), settings.pooling)
     for module in network.chain.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.padding_mode = settings.padding
     return network.to(memory_format=torch.channels_last)
+
+
+def shared_networks(jobs: Iterable[OptimizeSettings]) -> dict[tuple, LossNetwork]:
+    """``network_key`` -> one loss network for all of ``jobs`` that have that key, so that each is loaded once."""
+    layers: dict[tuple, list[str]] = {}
+    first: dict[tuple, OptimizeSettings] = {}
+    for job in jobs:
+        first.setdefault(network_key(job), job)
+        layers.setdefault(network_key(job), []).extend(used_layers(job))
+    return {key: loss_network(job, layers[key]) for key, job in first.items()}
+
+
+def network_key(settings: OptimizeSettings) -> tuple:
+    """What makes two loss networks one."""
+    return settings.loss_network, settings.loss_weights, settings.pooling, settings.padding
+
+
+def used_layers(settings: OptimizeSettings) -> tuple[str, ...]:
+    """The layers whose terms have a weight."""
+    content, style = layers_of(settings.loss_network, settings.loss)
+    return (*(content if settings.content_weight else ()), *(style if settings.style_weight else ()))
 
 
 def _weights(settings: OptimizeSettings) -> str | None:
@@ -136,14 +157,14 @@ def _check_layers(settings: OptimizeSettings) -> None:
 def _check_sizes(settings: OptimizeSettings, sources: Sources) -> None:
     """Every picture leaves something at the deepest layer, even at the coarsest scale."""
     coarsest, name = scale_sizes(settings, sources)[0], settings.loss_network
-    content, style = layers_of(name, settings.loss)
-    used = (*(content if settings.content_weight else ()), *(style if settings.style_weight else ()))
-    check_image_size(name, used, *coarsest, what="the picture at the coarsest scale")
+    check_image_size(name, used_layers(settings), *coarsest, what="the picture at the coarsest scale")
     if settings.style_weight:
         for image in sources.styles:
             share = max(coarsest) * settings.style_scale / max(image.size)
             height, width = (max(1, round(side * share)) for side in image.size[::-1])
-            check_image_size(name, style, height, width, what="the style picture at the coarsest scale")
+            check_image_size(
+                name, layers_of(name, settings.loss)[1], height, width, what="the style picture at the coarsest scale"
+            )
 
 
 def _mask(path: str, photo: Image.Image) -> Image.Image:

@@ -20,9 +20,10 @@ from jsonargparse import ArgumentParser
 from fast_nst.errors import UserError, unknown
 from fast_nst.files import write_text
 from fast_nst.images import labelled_sheet, load_image, save_image
+from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.optimization import Optimization, check_outputs, device_of, paint
 from fast_nst.optimization_settings import OptimizeSettings, SweepSettings
-from fast_nst.sources import load_sources, loss_network
+from fast_nst.sources import load_sources, network_key, shared_networks
 
 MEASURES = ("total", "content", "style", "tv", "structure")
 SETTINGS = {one.name for one in fields(OptimizeSettings)}
@@ -63,12 +64,14 @@ def sweep(settings: SweepSettings) -> tuple[Path, Path]:
     sheet = Path(settings.output or folder / "sweep.png")
     check_outputs(sheet)
     cells = cells_of(settings, folder / "cells")
-    for cell in cells:
-        if settings.overwrite or not _is_done(cell):
-            load_sources(cell.settings)
-            loss_network(cell.settings)
-            device_of(cell.settings)
-    records = [_record(cell, settings.overwrite) for cell in cells]
+    missing = [cell for cell in cells if settings.overwrite or not _is_done(cell)]
+    for cell in missing:
+        load_sources(cell.settings)
+    device_of(settings)
+    networks = shared_networks(cell.settings for cell in missing)
+    for cell in missing:
+        _draw(cell, networks[network_key(cell.settings)])
+    records = [json.loads(cell.record.read_text()) for cell in cells]
     _write_sheet(settings, cells, sheet)
     write_text(sheet.with_suffix(".csv"), _table(settings, cells, records))
     return sheet, sheet.with_suffix(".csv")
@@ -77,9 +80,9 @@ def sweep(settings: SweepSettings) -> tuple[Path, Path]:
 def cells_of(settings: SweepSettings, folder: Path) -> list[Cell]:
     """The pictures of the grid, row by row."""
     common = OptimizeSettings(**{name: getattr(settings, name) for name in SETTINGS - {"output", "overwrite"}})
+    columns = list(_axis(settings.columns, settings.column_values, settings.column_labels))
     cells = []
     for row, (row_label, row_changes) in enumerate(_axis(settings.rows, settings.row_values, settings.row_labels)):
-        columns = _axis(settings.columns, settings.column_values, settings.column_labels)
         for column, (column_label, changes) in enumerate(columns):
             own = replace(common, **row_changes, **changes)
             cells.append(Cell(row, row_label, column_label, own, folder / f"{row:02d}-{column:02d}.png"))
@@ -117,20 +120,18 @@ def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
-def _record(cell: Cell, overwrite: bool) -> dict[str, Any]:
-    """Losses, times and settings of a finished picture; it is drawn first where it is not there."""
-    if overwrite or not _is_done(cell):
-        optimization = paint(Optimization(cell.settings), [], cell.label)
-        record = {
-            **optimization.measures(),
-            "steps": optimization.iteration,
-            "evaluations": optimization.evaluations,
-            "seconds": round(optimization.seconds, 2),
-            "settings": asdict(cell.settings),
-        }
-        save_image(optimization.pixels(), cell.picture)
-        write_text(cell.record, json.dumps(record, indent=2) + "\n")
-    return json.loads(cell.record.read_text())
+def _draw(cell: Cell, network: LossNetwork) -> None:
+    """Make a picture, and keep it with its losses, times and settings."""
+    optimization = paint(Optimization(cell.settings, network=network), [], cell.label)
+    record = {
+        **optimization.measures(),
+        "steps": optimization.iteration,
+        "evaluations": optimization.evaluations,
+        "seconds": round(optimization.seconds, 2),
+        "settings": asdict(cell.settings),
+    }
+    save_image(optimization.pixels(), cell.picture)
+    write_text(cell.record, json.dumps(record, indent=2) + "\n")
 
 
 def _is_done(cell: Cell) -> bool:
