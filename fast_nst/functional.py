@@ -6,6 +6,8 @@ over thousands of pixels lose or overflow half precision.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,10 +31,7 @@ def gram_matrix(features: Tensor, weights: Tensor | None = None) -> Tensor:
     if features.dim() != 4:
         raise ValueError(f"gram_matrix needs features of shape (B, C, H, W), got {tuple(features.shape)}")
     with torch.autocast(features.device.type, enabled=False):
-        flat = at_least_float32(features).flatten(2)  # (B, C, H*W)
-        if weights is not None:
-            return (flat * weights.flatten()) @ flat.mT / flat.shape[1]
-        return flat @ flat.mT / (flat.shape[1] * flat.shape[2])
+        return _second_moments(at_least_float32(features), weights) / features.shape[1]
 
 
 def channel_means(features: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -55,10 +54,36 @@ def channel_deviations(features: Tensor, weights: Tensor | None = None) -> Tenso
 def channel_covariance(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """Covariance of channels over pixels, which count by ``weights`` (H, W) summing to 1: shape (B, C, C)."""
     with torch.autocast(features.device.type, enabled=False):
-        flat = at_least_float32(features).flatten(2)
-        centred = flat - channel_means(features, weights)[..., None]
-        share = 1 / flat.shape[2] if weights is None else weights.flatten().to(flat.dtype)
-        return (centred * share) @ centred.mT
+        return _second_moments(at_least_float32(features) - channel_means(features, weights)[..., None, None], weights)
+
+
+def _second_moments(features: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over pixels of F[i] * F[j], shape (B, C, C), computed in the memory format that ``features`` have."""
+    if weights is not None:
+        features = features * weights.sqrt().to(features.dtype)
+    if features.is_contiguous(memory_format=torch.channels_last):
+        flat = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H*W, C)
+        products = _Products.apply(flat, True)
+    else:
+        flat = features.flatten(2)  # (B, C, H*W)
+        products = _Products.apply(flat, False)
+    return products if weights is not None else products / (features.shape[2] * features.shape[3])
+
+
+class _Products(torch.autograd.Function):
+    """X^T X, or X X^T: its gradient takes one product, where two factors that autograd does not know to be one take two."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, of_columns: bool) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.of_columns = of_columns
+        return x.mT @ x if of_columns else x @ x.mT
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        both = gradient + gradient.mT
+        return (x @ both if ctx.of_columns else both @ x), None
 
 
 def matrix_root(matrices: Tensor) -> Tensor:

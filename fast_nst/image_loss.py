@@ -17,13 +17,16 @@ Total variation is the mean of squares in all three.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from fast_nst.functional import at_least_float32, energy, structure_correlation, total_variation
 from fast_nst.losses import LossTerms, layers_of, style_layer_weights
@@ -54,6 +57,7 @@ class ImageLoss(nn.Module):
         formula: normalized, classical or gatys (above).
         statistic: gram, moments or wasserstein.
         bfloat16: run the loss network in bfloat16; distances stay in float32.
+        low_memory: keep only what lies between the parts of the network (``segments``), and compute the rest twice.
     """
 
     def __init__(
@@ -65,14 +69,17 @@ class ImageLoss(nn.Module):
         formula: Formula = "normalized",
         statistic: str = "gram",
         bfloat16: bool = False,
+        low_memory: bool = False,
     ) -> None:
         super().__init__()
-        self.network, self.settings, self.formula, self.bfloat16 = network, settings, formula, bfloat16
+        self.network, self.settings, self.formula = network, settings, formula
+        self.bfloat16, self.low_memory = bfloat16, low_memory
         self.statistic = STATISTICS[statistic]
         content, style = layers_of(network.name, settings)
         self.content_layers = content if settings.content_weight else ()
         self.style_layers = style if settings.style_weight else ()
-        self.layer_weights = style_layer_weights(network.name, settings) if self.style_layers else []
+        self.layer_shares = self._layer_shares()
+        self.segments = segments(network, (*self.content_layers, *self.style_layers))
         self.photo_features = self._features(photo, self.content_layers) if self.content_layers else {}
         self.energies = {layer: energy(target) for layer, target in self.photo_features.items()}
         self.shares = [style.weight / sum(one.weight for one in styles) for style in styles]
@@ -80,14 +87,36 @@ class ImageLoss(nn.Module):
         self.masks = [style.mask for style in styles]
         self.pixel_weights: dict[tuple[int, str], Tensor] = {}
 
+    def _layer_shares(self) -> dict[str, float]:
+        """Style layer -> its weight, as a share of the sum if normalised."""
+        weights = style_layer_weights(self.network.name, self.settings) if self.style_layers else []
+        total = sum(weights) if self.formula == "normalized" else 1
+        return {layer: weight / total for layer, weight in zip(self.style_layers, weights, strict=True)}
+
     def forward(self, picture: Tensor) -> LossTerms:
         """The weighted terms of ``picture`` (1, 3, H, W) in [0, 1]; structure r is left to ``structure``, and nan here."""
-        features = self._run(picture, dict.fromkeys((*self.content_layers, *self.style_layers)))
-        nothing, weights = picture.new_zeros(()), self.settings
-        content = weights.content_weight * self._content(features) if self.content_layers else nothing
-        style = weights.style_weight * self._style(features) if self.style_layers else nothing
-        tv = weights.tv_weight * total_variation(picture) if weights.tv_weight else nothing
-        return LossTerms(content + style + tv, content, style, tv, nothing / 0)
+        content = style = picture.new_zeros(())
+        x = self.network.normalized(picture.contiguous(memory_format=torch.channels_last))
+        for names in self.segments:
+            recomputed = self.low_memory and torch.is_grad_enabled()
+            run = partial(checkpoint, self._segment, use_reentrant=False) if recomputed else self._segment
+            x, more_content, more_style = run(x, names)
+            content, style = content + more_content, style + more_style
+        content, style = self.settings.content_weight * content, self.settings.style_weight * style
+        tv = self.settings.tv_weight * total_variation(picture)
+        return LossTerms(content + style + tv, content, style, tv, torch.full_like(tv, math.nan))
+
+    def _segment(self, x: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """The modules ``names`` of the network on ``x``: what comes out, and the content and style terms on the way."""
+        content = style = torch.zeros((), device=x.device)
+        for name in names:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
+                x = self.network.chain[name](x)
+            if name in self.photo_features:
+                content = content + self._content_distance(x, name)
+            if name in self.layer_shares:
+                style = style + self.layer_shares[name] * self._style_distances(x, name)
+        return x, content, style
 
     @torch.no_grad()
     def structure(self, picture: Tensor) -> float:
@@ -96,25 +125,22 @@ class ImageLoss(nn.Module):
         pairs = [(features[layer], self.photo_features[layer]) for layer in features]
         return sum(structure_correlation(*pair).item() for pair in pairs) / len(pairs) if pairs else float("nan")
 
-    def _content(self, features: dict[str, Tensor]) -> Tensor:
-        distances = [self._content_distance(features[layer], layer) for layer in self.content_layers]
-        return sum(distances) / (len(distances) if self.formula == "normalized" else 1)
-
     def _content_distance(self, found: Tensor, layer: str) -> Tensor:
         squares = (at_least_float32(found) - at_least_float32(self.photo_features[layer])).square()
         if self.formula == "gatys":
             return squares.sum() / 2
-        return squares.mean() / (self.energies[layer] if self.formula == "normalized" else 1)
+        scale = self.energies[layer] * len(self.photo_features) if self.formula == "normalized" else 1
+        return squares.mean() / scale
 
-    def _style(self, features: dict[str, Tensor]) -> Tensor:
-        total = 0
-        for layer, weight in zip(self.style_layers, self.layer_weights, strict=True):
-            everywhere = self.statistic.measure(features[layer]) if None in self.masks else ()
-            for index, share in enumerate(self.shares):
-                pixels = self._pixel_weights(index, layer, features[layer])
-                found = everywhere if pixels is None else self.statistic.measure(features[layer], pixels)
-                total = total + weight * share * self._style_distance(found, *self.targets[index][layer])
-        return total / (sum(self.layer_weights) if self.formula == "normalized" else 1)
+    def _style_distances(self, features: Tensor, layer: str) -> Tensor:
+        """The distances of one layer to every style, weighted by the styles' shares."""
+        total = torch.zeros((), device=features.device)
+        everywhere = self.statistic.measure(features) if None in self.masks else ()
+        for index, share in enumerate(self.shares):
+            pixels = self._pixel_weights(index, layer, features)
+            found = everywhere if pixels is None else self.statistic.measure(features, pixels)
+            total = total + share * self._style_distance(found, *self.targets[index][layer])
+        return total
 
     def _style_distance(self, found: Statistic, target: Statistic, size: Tensor) -> Tensor:
         distance = self.statistic.distance(found, target).mean()
@@ -141,8 +167,18 @@ class ImageLoss(nn.Module):
 
     @torch.no_grad()
     def _features(self, picture: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        return self._run(picture, layers)
-
-    def _run(self, picture: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.bfloat16):
             return self.network(picture.contiguous(memory_format=torch.channels_last), layers)
+
+
+def segments(network: LossNetwork, layers: Iterable[str]) -> list[list[str]]:
+    """The modules of ``network`` up to the deepest of ``layers``, in parts that end with a pooling or a block."""
+    left, parts = set(layers), [[]]
+    for name, module in network.chain.items():
+        if not left:
+            break
+        left.discard(name)
+        parts[-1].append(name)
+        if name.startswith("pool") or any(module.children()):
+            parts.append([])
+    return [part for part in parts if part]

@@ -146,10 +146,10 @@ class Optimization:
             Style(style.to(self.device), share, _to(mask, self.device))
             for style, share, mask in zip(pictures, shares, masks, strict=True)
         ]
-        half = settings.precision == "bfloat16"
+        formula, half = (settings.formula, settings.statistic), settings.precision == "bfloat16"
         self.descent = self.loss = None  # so that two scales are never in memory at once
         self.loss = ImageLoss(
-            self.network, _to(photo, self.device), styles, settings.loss, settings.formula, settings.statistic, half
+            self.network, _to(photo, self.device), styles, settings.loss, *formula, half, settings.low_memory
         )
         self.descent = Descent(
             self.loss, picture.to(self.device), settings.optimizer, settings.lr, settings.history, settings.average

@@ -52,6 +52,7 @@ class OptimizeSettings:
         colours: style (the painting's), luminance (the photograph's; only light and dark are painted) or match (the painting
             is recoloured like the photograph first).
         precision: of the loss network's features, float32 or bfloat16 (faster on GPUs and recent processors).
+        low_memory: compute features twice instead of keeping them all: slower, in about three quarters of the memory.
         device: auto, cpu or cuda.
         seed: of the noise to start from.
         name: name of the run's folder (none: from the pictures' file names).
@@ -94,6 +95,7 @@ class OptimizeSettings:
     padding: Literal["zeros", "replicate"] = "zeros"
     colours: Literal["style", "luminance", "match"] = "style"
     precision: Literal["float32", "bfloat16"] = "float32"
+    low_memory: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = 0
     name: str | None = None

@@ -33,7 +33,7 @@ FREE_TO_CHANGE = {
     "checkpoint_every",
 }
 FREE_TO_CHANGE |= {"trainer", "preview_photos"}
-FREE_TO_CHANGE |= {"output", "fine_steps", "save_every", "video", "video_every", "device", "progress"}
+FREE_TO_CHANGE |= {"output", "fine_steps", "save_every", "video", "video_every", "low_memory", "device", "progress"}
 
 
 class RunFolder:

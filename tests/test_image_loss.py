@@ -5,10 +5,11 @@ import math
 
 import pytest
 import torch
+from conftest import random_state_dict
 from torch.nn import functional as F
 
 from fast_nst.functional import structure_correlation
-from fast_nst.image_loss import ImageLoss, Style
+from fast_nst.image_loss import ImageLoss, Style, segments
 from fast_nst.losses import PerceptualLoss
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.settings import LossSettings
@@ -143,7 +144,8 @@ def test_terms_without_weight_are_not_computed(network, pictures, monkeypatch):
     )
     loss = ImageLoss(network, photo, [], settings(style_weight=0.0))
     assert loss(picture).style == 0 and loss(picture).content > 0
-    assert asked == [sorted(LAYERS["content_layers"])] * 3
+    assert asked == [sorted(LAYERS["content_layers"])]  # the photograph, once
+    assert ImageLoss(network, None, [Style(painting)], settings(content_weight=0.0)).segments[-1][-1] == "relu2_1"
     assert math.isnan(ImageLoss(network, None, [Style(painting)], settings(content_weight=0.0)).structure(picture))
 
 
@@ -153,6 +155,36 @@ def test_structure_is_the_mean_over_content_layers(network, pictures):
         structure_correlation(network(pictures[0])[layer], network(pictures[1])[layer]) for layer in LAYERS["content_layers"]
     ]
     assert loss.structure(pictures[0]) == pytest.approx(sum(values).item() / 2)
+
+
+def test_less_memory_gives_the_same_objective_and_gradient(lite, pictures):
+    picture, photo, painting = (one.float() for one in pictures)
+    mask = torch.linspace(0, 1, 16).expand(12, 16)
+    found = []
+    for low_memory in (False, True):
+        styles = [Style(painting), Style(photo, mask=mask)]
+        loss = ImageLoss(lite, photo, styles, LossSettings(), statistic="wasserstein", low_memory=low_memory)
+        x = picture.clone().requires_grad_()
+        terms = loss(x)
+        found.append((*terms[:4], *torch.autograd.grad(terms.total, x)))
+    torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "count"),
+    [("lite", ["relu1_1"], 1), ("lite", ["relu3_1", "relu1_2"], 3), ("squeezenet1_1", ["fire4"], 5), ("resnet50", [], 7)],
+)
+def test_segments_end_with_poolings_and_blocks_and_cover_what_is_needed(name, layers, count, tmp_path):
+    weights = None
+    if name != "lite":
+        weights = tmp_path / "weights.pth"
+        torch.save(random_state_dict(name, layers[-1] if layers else "layer2_3"), weights)
+    layers = layers or ["layer2_3", "relu1"]
+    network = LossNetwork(name, layers, weights)
+    parts = segments(network, layers)
+    assert len(parts) == count
+    names = [one for part in parts for one in part]
+    assert names == list(network.chain)[: len(names)] and names[-1] == layers[0]
 
 
 def test_bfloat16_changes_the_objective_by_less_than_two_percent(lite, pictures):
