@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,12 +23,12 @@ class Film:
         path: the file to write.
         size: (height, width); rounded down to even numbers, which the encoders need. Other pictures are resized.
         rate: pictures a second.
-        keep: begin with the pictures of the film that lies there already.
+        keep: begin with so many pictures of the film that lies there already.
     Raises:
         UserError: no PyAV, or a suffix that is no film's.
     """
 
-    def __init__(self, path: str | Path, size: tuple[int, int], rate: int = 25, keep: bool = False) -> None:
+    def __init__(self, path: str | Path, size: tuple[int, int], rate: int = 25, keep: int = 0) -> None:
         check_film(path)
         self.path, self.rate, self.keep = Path(path), rate, keep
         self.height, self.width = (side - side % 2 for side in size)
@@ -41,7 +42,7 @@ class Film:
             codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
             self._stream = self._container.add_stream(codec, self.rate)
             self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuv420p"
-            for pixels in read_film(self.path) if self.keep and self.path.exists() else ():
+            for pixels in itertools.islice(read_film(self.path), self.keep) if self.keep and self.path.exists() else ():
                 self.add(pixels)
             self._stack = stack.pop_all()
         return self

@@ -278,7 +278,8 @@ def _watchers(optimization: Optimization, folder: RunFolder, stack: ExitStack) -
     if settings.save_every:
         watchers.append(Stages(folder.stages, settings.save_every))
     if settings.video:
-        film = stack.enter_context(Film(settings.video, optimization.sizes[-1], keep=settings.resume))
+        shown = -(-optimization.iteration // settings.video_every)  # pictures of steps before the present one
+        film = stack.enter_context(Film(settings.video, optimization.sizes[-1], keep=shown))
         watchers.append(lambda now: film.add(now.pixels()) if now.iteration % settings.video_every == 0 else None)
     return watchers
 

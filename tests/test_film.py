@@ -22,8 +22,8 @@ def test_a_film_returns_the_pictures_it_was_given(tmp_path):
 
 
 def test_a_film_can_go_on(tmp_path):
-    for levels in ((20, 60), (200,)):
-        with Film(tmp_path / "a.mp4", (32, 48), keep=True) as film:
+    for levels in ((20, 60, 100), (200,)):
+        with Film(tmp_path / "a.mp4", (32, 48), keep=2) as film:
             for level in levels:
                 film.add(frame(level))
     assert [one.mean() for one in read_film(tmp_path / "a.mp4")] == pytest.approx([20, 60, 200], abs=6)

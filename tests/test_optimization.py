@@ -102,6 +102,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(settings, monkeypatch, change
     assert (parts.card["steps"], parts.card["evaluations"]) == (whole.card["steps"], whole.card["evaluations"])
 
 
+def test_a_resumed_film_is_as_long_as_an_uninterrupted_one(settings, tmp_path):
+    settings = replace(settings, video=str(tmp_path / "way.mp4"), video_every=3)
+    optimize(replace(settings, steps=4))
+    assert len(list(read_film(tmp_path / "way.mp4"))) == 2  # of steps 0 and 3
+    optimize(replace(settings, resume=True))
+    assert len(list(read_film(tmp_path / "way.mp4"))) == 3  # and 6
+
+
 def test_a_finished_run_can_go_on_to_more_steps(settings):
     whole = optimize(replace(settings, name="whole"))
     optimize(replace(settings, steps=3, name="parts"))
