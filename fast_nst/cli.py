@@ -17,6 +17,7 @@ from jsonargparse import ArgumentParser
 
 import fast_nst
 from fast_nst.errors import UserError, unknown
+from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings, SweepSettings
 from fast_nst.settings import DistillSettings, EvaluateSettings, TrainSettings
 
 
@@ -145,12 +146,42 @@ def distill(settings: DistillSettings) -> None:
     print(f"{settings.output}: correlation with {settings.teacher} on held-out photographs {card['correlation']}")
 
 
+def optimize(settings: OptimizeSettings) -> None:
+    """Paint one picture by optimising its pixels (Gatys et al. 2016): the best picture, if one can wait."""
+    from fast_nst.optimization import optimize as run_optimization
+
+    run = run_optimization(settings)
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in run.card["losses"].items())
+    print(f"{_shown(run.output)}: {run.card['steps']} steps in {run.card['seconds']:.0f} s, {losses}")
+    print(f"  run      {_shown(run.folder.path)}")
+
+
+def reconstruct(settings: ReconstructSettings) -> None:
+    """Draw from noise what a layer keeps of a picture (Gatys et al. 2016, Fig. 1)."""
+    from fast_nst.reconstruction import reconstruct as run_reconstruction
+
+    for label, value in run_reconstruction(settings).items():
+        print(f"  {label}: objective {value:.4g}")
+    print(settings.output)
+
+
+def sweep(settings: SweepSettings) -> None:
+    """Optimise a grid of pictures over any two settings: a labelled contact sheet, and a table of losses and times."""
+    from fast_nst.sweep import sweep as run_sweep
+
+    for path in run_sweep(settings):
+        print(_shown(path))
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "stylize": stylize,
     "styles": styles,
     "train": train,
     "style-check": style_check,
     "evaluate": evaluate,
+    "optimize": optimize,
+    "reconstruct": reconstruct,
+    "sweep": sweep,
     "export": export,
     "distill": distill,
 }
@@ -161,6 +192,7 @@ POSITIONAL = {
     "export": "checkpoint",
     "style-check": "painting",
     "evaluate": "model",
+    "reconstruct": "photo",
 }
 MAY_BE_EMPTY = {"action"}
 ALIASES = {"--base": "--from"}

@@ -32,6 +32,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: str | Path) -> None:
+    """Raise a UserError where ``path`` cannot be written later; nothing is made now."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; name a file in it")
+    nearest = next(parent for parent in path.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"cannot write {path}: {nearest} is no folder that can be written to; choose another output path")
+
+
 def _temporary_beside(path: Path) -> Path:
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")

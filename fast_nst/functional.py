@@ -6,11 +6,13 @@ over thousands of pixels lose or overflow half precision.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 
-def gram_matrix(features: Tensor) -> Tensor:
+def gram_matrix(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """Channel correlations of a feature map, the style statistic of Gatys et al. (2016), eq. 3, as Johnson et al. scale it.
 
     G[b, i, j] = sum over pixels of F[b, i] * F[b, j] / (C * H * W)
@@ -19,6 +21,8 @@ def gram_matrix(features: Tensor) -> Tensor:
 
     Args:
         features: activations, shape (B, C, H, W).
+        weights: how much each pixel counts, shape (H, W), summing to 1 (none: all equally), as the guided Gram matrices of
+            Gatys et al. (2017), https://arxiv.org/abs/1611.07865, sec. 4.1.
     Returns:
         symmetric matrices, shape (B, C, C), float32 (float64 for float64 features).
     Raises:
@@ -27,8 +31,88 @@ def gram_matrix(features: Tensor) -> Tensor:
     if features.dim() != 4:
         raise ValueError(f"gram_matrix needs features of shape (B, C, H, W), got {tuple(features.shape)}")
     with torch.autocast(features.device.type, enabled=False):
-        flat = at_least_float32(features).flatten(2)  # (B, C, H*W)
-        return flat @ flat.mT / (flat.shape[1] * flat.shape[2])
+        return _second_moments(at_least_float32(features), weights) / features.shape[1]
+
+
+def channel_means(features: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean of every channel over pixels, which count by ``weights`` (H, W) summing to 1: (B, C, H, W) -> (B, C)."""
+    flat = at_least_float32(features).flatten(2)
+    return flat.mean(2) if weights is None else flat @ weights.flatten().to(flat.dtype)
+
+
+def channel_deviations(features: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Standard deviation of every channel over pixels, shape (B, C): the statistic of Li et al. (2017), sec. 4.2.
+
+    sqrt(sum over pixels of w (F - mean)^2 + 1e-12); the small number keeps the gradient of constant channels finite.
+
+    Source: https://arxiv.org/abs/1701.01036.
+    """
+    centred = at_least_float32(features) - channel_means(features, weights)[..., None, None]
+    return (channel_means(centred.square(), weights) + 1e-12).sqrt()
+
+
+def channel_covariance(features: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Covariance of channels over pixels, which count by ``weights`` (H, W) summing to 1: shape (B, C, C)."""
+    with torch.autocast(features.device.type, enabled=False):
+        return _second_moments(at_least_float32(features) - channel_means(features, weights)[..., None, None], weights)
+
+
+def _second_moments(features: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over pixels of F[i] * F[j], shape (B, C, C), computed in the memory format that ``features`` have."""
+    if weights is not None:
+        features = features * weights.sqrt().to(features.dtype)
+    if features.is_contiguous(memory_format=torch.channels_last):
+        flat = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H*W, C)
+        products = _Products.apply(flat, True)
+    else:
+        flat = features.flatten(2)  # (B, C, H*W)
+        products = _Products.apply(flat, False)
+    return products if weights is not None else products / (features.shape[2] * features.shape[3])
+
+
+class _Products(torch.autograd.Function):
+    """X^T X, or X X^T: its gradient takes one product, where two factors that autograd does not know to be one take two."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, of_columns: bool) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.of_columns = of_columns
+        return x.mT @ x if of_columns else x @ x.mT
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        both = gradient + gradient.mT
+        return (x @ both if ctx.of_columns else both @ x), None
+
+
+def matrix_root(matrices: Tensor) -> Tensor:
+    """The symmetric square root of positive semi-definite ``matrices`` (..., C, C); eigenvalues below 0 count as 0."""
+    values, vectors = torch.linalg.eigh(matrices)
+    return vectors * values.clamp_min(0).sqrt()[..., None, :] @ vectors.mT
+
+
+def wasserstein_distance(mean: Tensor, covariance: Tensor, target_mean: Tensor, target_root: Tensor) -> Tensor:
+    """Squared Wasserstein-2 distance of normal distributions, shape (B,).
+
+    |m - t|^2 + tr(S) + tr(T) - 2 tr((T^1/2 S T^1/2)^1/2)
+
+    The last trace is the sum of the roots of eigenvalues. Those below (1e-4 * mean variance of T)^2 count as that, since a
+    root has no gradient at 0.
+
+    Args:
+        mean, covariance: m and S, shapes (B, C) and (B, C, C).
+        target_mean: t, shape (B, C).
+        target_root: T^1/2, shape (B, C, C), from ``matrix_root``.
+    Source: Olkin and Pukelsheim (1982); as a style statistic, https://github.com/crowsonkb/style-transfer-pytorch.
+    """
+    with torch.autocast(mean.device.type, enabled=False):
+        variance = target_root.square().sum((1, 2))  # tr(T), as T^1/2 is symmetric
+        least = (1e-4 * variance / mean.shape[1]).square()[:, None]
+        shared = torch.linalg.eigvalsh(target_root @ covariance @ target_root)
+        overlap = torch.maximum(shared, least).sqrt().sum(1)
+        traces = covariance.diagonal(dim1=1, dim2=2).sum(1) + variance
+        return (mean - target_mean).square().sum(1) + traces - 2 * overlap
 
 
 def total_variation(images: Tensor) -> Tensor:

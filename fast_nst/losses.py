@@ -147,7 +147,7 @@ def style_layer_weights(network_name: str, settings: LossSettings) -> list[float
     if settings.style_layer_weights:
         if len(settings.style_layer_weights) != len(layers):
             given = len(settings.style_layer_weights)
-            raise UserError(f"loss.style_layer_weights needs {len(layers)} weights ({', '.join(layers)}), got {given}")
+            raise UserError(f"style_layer_weights needs {len(layers)} weights ({', '.join(layers)}), got {given}")
         return list(settings.style_layer_weights)
     chosen = bool(settings.style_layers) or not settings.normalize or not own
     return [1.0] * len(layers) if chosen else list(own)

@@ -4,6 +4,7 @@ config.yaml   every setting; training with it again repeats the run
 step=...ckpt  checkpoints, and last.ckpt, the newest
 NAME.onnx     the model
 previews/     photographs beside their results, a grid a step
+stages/       of per-image optimisation: the picture on its way; stages.png shows them all, result.png is the last
 events...     TensorBoard's
 card.json     what was trained on what, for how long, to which losses
 README.md     the same, to read
@@ -32,6 +33,7 @@ FREE_TO_CHANGE = {
     "checkpoint_every",
 }
 FREE_TO_CHANGE |= {"trainer", "preview_photos"}
+FREE_TO_CHANGE |= {"output", "fine_steps", "save_every", "video", "video_every", "low_memory", "device", "progress"}
 
 
 class RunFolder:
@@ -45,6 +47,7 @@ class RunFolder:
         self.last = self.path / "last.ckpt"
         self.onnx = self.path / f"{name}.onnx"
         self.previews = self.path / "previews"
+        self.stages = self.path / "stages"
         self.card = self.path / "card.json"
         self.readme = self.path / "README.md"
         self._lock = FileLock(self.path / ".lock")
@@ -82,13 +85,13 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise UserError(f"{self.path} is in use by another training; wait for it or choose another --name") from error
+            raise UserError(f"{self.path} is in use by another process; wait for it or choose another --name") from error
         except OSError as error:
             raise UserError(f"cannot make {self.path}: {error.strerror}; choose another --checkpoints folder") from error
 
     def _check_same_run(self, config: dict) -> None:
         if not self.last.exists():
-            raise UserError(f"nothing to resume: there is no {self.last}; train without --resume")
+            raise UserError(f"nothing to resume: there is no {self.last}; start without --resume")
         old = yaml.safe_load(self.config.read_text()) if self.config.exists() else config
         changed = [name for name in differences(old, config) if name.split(".")[0] not in FREE_TO_CHANGE]
         if changed:
@@ -114,10 +117,13 @@ class RunFolder:
             "card.json",
             "README.md",
             "hparams.yaml",
+            "result.png",
+            "stages.png",
         ):
             for path in self.path.glob(pattern):
                 path.unlink()
         shutil.rmtree(self.previews, ignore_errors=True)
+        shutil.rmtree(self.stages, ignore_errors=True)
 
 
 def find_model(path: str | Path) -> Path:

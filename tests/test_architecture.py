@@ -9,11 +9,14 @@ PACKAGE = Path(__file__).parents[1] / "fast_nst"
 FLOORS = [
     {"errors"},
     {"files"},
-    {"settings", "functional", "images", "drawing", "tensor_files"},
-    {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "models"},
+    {"settings", "functional", "images", "drawing", "tensor_files", "film"},
+    {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "models"}
+    | {"style_statistics", "optimization_settings", "colours"},
     {"losses", "weights", "styles", "callbacks"},
-    {"training", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer", "gatys"},
-    {"runs", "evaluation"},
+    {"training", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer"}
+    | {"gatys", "image_loss", "sources", "optimization_card"},
+    {"runs", "evaluation", "optimization"},
+    {"reconstruction", "sweep"},
     {"cli"},
     {"__main__"},
 ]

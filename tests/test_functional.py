@@ -67,3 +67,15 @@ def test_structure_correlation_ignores_brightness_and_contrast_but_not_rearrange
 
 def test_structure_correlation_of_a_constant_is_zero():
     assert structure_correlation(torch.ones(1, 2, 4, 4), torch.rand(1, 2, 4, 4)) == 0
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_a_gram_matrix_is_that_of_finite_differences_in_either_memory_format(memory_format):
+    features = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.rand(4, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for pixels in (None, weights / weights.sum()):
+        torch.autograd.gradcheck(
+            lambda x, pixels=pixels: gram_matrix(x.contiguous(memory_format=memory_format), pixels),
+            features.clone().requires_grad_(),
+        )
+    torch.testing.assert_close(gram_matrix(features.contiguous(memory_format=memory_format)), gram_matrix(features))

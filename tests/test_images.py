@@ -4,7 +4,7 @@ from PIL import Image, ImageCms
 
 from fast_nst import images
 from fast_nst.errors import UserError
-from fast_nst.images import contact_sheet, find_images, load_image, open_image, save_image
+from fast_nst.images import contact_sheet, find_images, labelled_sheet, load_image, open_image, save_image
 
 
 @pytest.fixture
@@ -103,3 +103,13 @@ def test_a_contact_sheet_shows_every_picture(pixels):
     sheet = contact_sheet([[red, red], [red]], cell=30, gap=2)
     assert sheet.shape == (66, 66, 3)
     assert (sheet == [255, 0, 0]).all(-1).sum() == 3 * 20 * 30
+
+
+def test_a_labelled_sheet_shows_each_picture_above_its_label(pixels):
+    sheet = labelled_sheet(
+        [[("one", pixels), ("two", pixels)], [("a label that is much too long for its cell", pixels)]], 60
+    )
+    assert sheet.shape == (2 * (40 + 16 + 4) + 4, 2 * 64 + 4, 3)
+    np.testing.assert_array_equal(sheet[4:44, 4:64], contact_sheet([[pixels]], 60)[14:54, 4:64])
+    assert sheet[44:60, :64].min() < 50  # black letters
+    assert (sheet[64:, 68:] == 255).all()

@@ -139,7 +139,7 @@ def test_resuming_with_another_painting_is_refused(tiny_settings, finished_run):
 def test_a_folder_in_use_is_refused(tiny_settings):
     folder = Path(tiny_settings["checkpoints"]) / "busy"
     folder.mkdir()
-    with FileLock(folder / ".lock"), pytest.raises(UserError, match="in use by another training"):
+    with FileLock(folder / ".lock"), pytest.raises(UserError, match="in use by another process"):
         train(TrainSettings(**tiny_settings, name="busy"))
 
 

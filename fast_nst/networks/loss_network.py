@@ -162,7 +162,7 @@ class LossNetwork(nn.Module):
     def forward(self, images: Tensor, layers: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Features of ``images`` (B, 3, H, W) in [0, 1] at ``layers`` (default: all asked for), name -> (B, C, h, w)."""
         wanted = set(self.layers if layers is None else layers)
-        features, x = {}, (images - self.mean) / self.std
+        features, x = {}, self.normalized(images)
         for name, module in self.chain.items():
             if len(features) == len(wanted):
                 break
@@ -170,6 +170,10 @@ class LossNetwork(nn.Module):
             if name in wanted:
                 features[name] = x
         return features
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """``images`` as the classifier was trained with them: mean subtracted, divided by the deviation."""
+        return (images - self.mean) / self.std
 
     def train(self, mode: bool = True) -> LossNetwork:
         """Frozen means frozen: batch norms keep their statistics whatever the mode of the module around."""

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+import skimage.color
+import torch
+
+from fast_nst.colours import grey_like, luminance, match_colours, with_colours_of
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.rand(1, 3, 8, 9, generator=generator) for _ in range(2))
+    return 0.3 + 0.4 * first, 0.35 + 0.3 * second.mean(1, keepdim=True) + 0.1 * second
+
+
+def yiq(image: torch.Tensor) -> np.ndarray:
+    return skimage.color.rgb2yiq(image[0].permute(1, 2, 0).numpy())
+
+
+def test_luminance_is_scikit_image_s_y(pictures):
+    np.testing.assert_allclose(luminance(pictures[0])[0, 0], yiq(pictures[0])[..., 0], atol=1e-6)
+
+
+def test_a_picture_in_a_photo_s_colours_has_its_own_y_and_the_photo_s_i_and_q(pictures):
+    picture = 0.5 + 0.2 * (pictures[0] - 0.5)  # nothing leaves [0, 1]
+    mixed = yiq(with_colours_of(picture, pictures[1]))
+    np.testing.assert_allclose(mixed[..., 0], yiq(picture)[..., 0], atol=1e-5)
+    np.testing.assert_allclose(mixed[..., 1:], yiq(pictures[1])[..., 1:], atol=2e-4)
+
+
+def test_a_grey_style_has_the_photo_s_spread_of_luminance(pictures):
+    grey, target = grey_like(*pictures), luminance(pictures[1])
+    assert torch.equal(grey[:, 0], grey[:, 2])
+    assert (grey.mean().item(), grey[:, 0].std().item()) == pytest.approx((target.mean().item(), target.std().item()))
+
+
+def test_matched_colours_have_the_photo_s_mean_and_covariance(pictures):
+    matched, photo = (image[0].flatten(1).double().numpy() for image in (match_colours(*pictures), pictures[1]))
+    np.testing.assert_allclose(matched.mean(1), photo.mean(1), atol=1e-3)
+    np.testing.assert_allclose(np.cov(matched), np.cov(photo), atol=1e-4)
+
+
+def test_a_grey_style_can_be_recoloured(pictures):
+    grey = luminance(pictures[0]).expand(-1, 3, -1, -1)
+    assert torch.isfinite(match_colours(grey, pictures[1])).all()
+    assert torch.isfinite(grey_like(torch.full((1, 3, 4, 4), 0.5), pictures[1])).all()
