@@ -1,13 +1,17 @@
-"""The README's pictures: scikit-image's photographs above what a model makes of them.
+"""The pictures of the README and docs/styles.md, on scikit-image's photographs.
 
-    python benchmarks/showcase.py checkpoints/quickstart --output docs/images/quickstart.jpg --drawn
+    python benchmarks/showcase.py model checkpoints/quickstart --output docs/images/quickstart.jpg --drawn
+    python benchmarks/showcase.py styles --output docs/images/styles.jpg
+    python benchmarks/showcase.py strengths --output docs/images/strengths
 
-With --drawn, the first column shows the painting that the package draws.
+`model` puts photographs above what a model makes of them (with --drawn, the painting that the package draws comes first),
+`styles` shows one photograph in every shipped style, and `strengths` writes a row for each style: photograph, 0.3, 0.6, 1.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import skimage.data
@@ -15,24 +19,52 @@ from PIL import Image
 
 from fast_nst.drawing import draw_painting
 from fast_nst.images import contact_sheet, resize_long_side, save_image
+from fast_nst.styles import shipped_styles
 from fast_nst.stylizer import Stylizer
 
+STRENGTHS = (0.3, 0.6, 1.0)
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--size", type=int, default=480)
-    parser.add_argument("--drawn", action="store_true")
-    arguments = parser.parse_args()
-    stylizer = Stylizer(arguments.model)
+
+def photographs(size: int) -> list[np.ndarray]:
     samples = (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee())
-    photos = [np.asarray(resize_long_side(Image.fromarray(sample), arguments.size)) for sample in samples]
+    return [np.asarray(resize_long_side(Image.fromarray(sample), size)) for sample in samples]
+
+
+def model_sheet(arguments: argparse.Namespace) -> None:
+    stylizer, photos = Stylizer(arguments.model), photographs(arguments.size)
     rows = [photos, [stylizer(photo) for photo in photos]]
     if arguments.drawn:
         white = np.full((8, 8, 3), 255, np.uint8)
         rows = [[draw_painting(seed=1), *rows[0]], [white, *rows[1]]]
     save_image(contact_sheet(rows, cell=400), arguments.output)
+
+
+def styles_sheet(arguments: argparse.Namespace) -> None:
+    photo = photographs(arguments.size)[arguments.photo]
+    cells = [photo, *(Stylizer(name)(photo) for name in shipped_styles())]
+    save_image(contact_sheet([cells[:5], cells[5:]], cell=320), arguments.output)
+
+
+def strength_rows(arguments: argparse.Namespace) -> None:
+    for index, name in enumerate(shipped_styles()):
+        photo = photographs(arguments.size)[index % 3]
+        cells = [photo, *(Stylizer(name, strength=strength)(photo) for strength in STRENGTHS)]
+        save_image(contact_sheet([cells], cell=360), Path(arguments.output) / f"{name}.jpg")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    what = parser.add_subparsers(required=True)
+    for name, function in (("model", model_sheet), ("styles", styles_sheet), ("strengths", strength_rows)):
+        command = what.add_parser(name)
+        command.set_defaults(function=function)
+        command.add_argument("--output", required=True)
+        command.add_argument("--size", type=int, default=480)
+    what.choices["model"].add_argument("model")
+    what.choices["model"].add_argument("--drawn", action="store_true")
+    what.choices["styles"].add_argument("--photo", type=int, default=1, help="0 astronaut, 1 cat, 2 coffee")
+    arguments = parser.parse_args()
+    arguments.function(arguments)
 
 
 if __name__ == "__main__":

@@ -15,20 +15,31 @@ from fast_nst.data import Photos, to_pixels
 from fast_nst.errors import UserError
 from fast_nst.images import contact_sheet, save_image
 
+FIRST_PREVIEW, PREVIEW_PAUSE = 8.0, 60.0  # seconds
 GUARD_EVERY = 10  # checkpoints lie at multiples of this, so none is saved unchecked
 
 
 class Previews(pl.Callback):
-    """Stylises a few fixed photographs every so often: photograph beside result, to a file and to TensorBoard."""
+    """Stylises a few fixed photographs every so often: photograph beside result, to a file and to TensorBoard.
 
-    def __init__(self, photos: list[Tensor], folder: Path, every: int) -> None:
-        self.photos, self.folder, self.every = photos, folder, every
+    Args:
+        photos: each (3, H, W).
+        folder: where the pictures go.
+        every: steps between two of them; None is by the clock, ``FIRST_PREVIEW`` and then every ``PREVIEW_PAUSE`` seconds.
+    """
+
+    def __init__(self, photos: list[Tensor], folder: Path, every: int | None) -> None:
+        self.photos, self.folder, self.every, self.due = photos, folder, every, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.due = time.monotonic() + FIRST_PREVIEW
 
     @rank_zero_only
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
         step = trainer.global_step
-        if step % self.every == 0 or (step == 50 and self.every > 100):
+        if time.monotonic() > self.due if self.every is None else step % self.every == 0:
             self.draw(module, f"step={step:06d}.png")
+            self.due = time.monotonic() + PREVIEW_PAUSE
 
     def draw(self, module: pl.LightningModule, name: str) -> Path:
         """Write the grid of the present network to ``name`` in the folder."""

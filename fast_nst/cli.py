@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser
 import fast_nst
 from fast_nst.errors import UserError, unknown
 from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings, SweepSettings
-from fast_nst.settings import DistillSettings, TrainSettings
+from fast_nst.settings import DistillSettings, EvaluateSettings, TrainSettings
 
 
 def train(settings: TrainSettings) -> None:
@@ -35,36 +35,107 @@ def train(settings: TrainSettings) -> None:
     print(f"  preview  {_shown(run.preview)}")
     print(f"  model    {_shown(run.folder.onnx)}")
     print(f"  your own photo:  fast-nst stylize photo.jpg --style {_shown(run.folder.path)} --output out.jpg")
+    print(f"  use it by name:  fast-nst styles add {_shown(run.folder.path)}")
 
 
-def stylize(inputs: list[str], style: str, output: str, size: int | None = None, threads: int | None = None) -> None:
-    """Stylise photographs with a trained model.
+def stylize(
+    inputs: list[str],
+    style: str,
+    output: str,
+    strength: float = 1.0,
+    size: int | None = None,
+    threads: int | None = None,
+) -> None:
+    """Stylise photographs, with a style that ships, a blend of several, or a model of your own.
 
     Args:
         inputs: photographs, or folders of them.
-        style: a run's folder, such as checkpoints/great_wave, or an .onnx file.
+        style: a name that `fast-nst styles` lists, a blend such as great_wave:0.7,the_scream:0.3, a run's folder such as
+            checkpoints/great_wave, or an .onnx file.
         output: the picture to write; for several photographs, a folder.
+        strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
         size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is).
         threads: processor threads (none: all cores).
     """
     from fast_nst.stylizer import Stylizer, stylize_files
 
-    written = stylize_files(Stylizer(style, threads), inputs, output, size)
+    written = stylize_files(Stylizer(style, threads, strength), inputs, output, size)
     print(written[0] if len(written) == 1 else f"{len(written)} pictures in {output}")
+
+
+def styles(action: list[str], name: str | None = None) -> None:
+    """List the styles at hand; `styles add FOLDER` adds a trained one, `styles remove NAME` takes it out.
+
+    Args:
+        action: nothing to list, add and a run's folder or .onnx file, or remove and a style's name.
+        name: the name that an added style gets (none: the model's).
+    """
+    from fast_nst.styles import add_style, remove_style
+
+    match action:
+        case []:
+            print(styles_table())
+        case ["add", source]:
+            added = add_style(source, name)
+            print(f"added {added.name}:  fast-nst stylize photo.jpg --style {added.name} --output out.jpg")
+        case ["remove", target]:
+            remove_style(target)
+            print(f"removed {target}")
+        case _:
+            raise UserError("fast-nst styles takes nothing, add FOLDER, or remove NAME; see fast-nst styles --help")
+
+
+def styles_table() -> str:
+    """The styles at hand, a line each: name, painting, licence."""
+    from fast_nst.styles import find_styles
+
+    rows = []
+    for style in find_styles().values():
+        painting = ", ".join(filter(None, (style.title, style.painter, style.year)))
+        rows.append((style.name, painting or "-", style.licence or ("added by you" if style.added else "-")))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"{name:<{widths[0]}}  {painting:<{widths[1]}}  {licence}" for name, painting, licence in rows)
 
 
 def export(checkpoint: str, output: str, name: str | None = None) -> None:
     """Write a checkpoint as an ONNX model: picture in, picture out, any size.
 
     Args:
-        checkpoint: a run's folder, a .ckpt file, or a .pth or .model file of pytorch/examples fast_neural_style.
-        output: the .onnx file to write.
+        checkpoint: a run's folder, a .ckpt file, a .pth or .model file of pytorch/examples fast_neural_style, or base, which
+            ships in the package.
+        output: the .onnx file to write, or a .safetensors file for the weights alone, in float16.
         name: the model's name in its metadata (none: the checkpoint's).
     """
     from fast_nst.export import export_checkpoint
 
     export_checkpoint(checkpoint, output, name)
     print(output)
+
+
+def evaluate(settings: EvaluateSettings) -> None:
+    """Measure a model: objective, faithfulness, and the iterations of per-image optimisation that it replaces."""
+    from fast_nst.evaluation import evaluate as run_evaluation
+
+    evaluation = run_evaluation(settings)
+    for name, value in evaluation.mean().items():
+        print(f"  {name:<18} {value:g}")
+    print(f"{len(evaluation.rows)} photographs; table.csv, summary.json and grid.png in {settings.output}")
+
+
+def style_check(painting: str, loss_network: str = "lite", loss_weights: str | None = None) -> None:
+    """Look at a painting before training: what would make the model ugly, and at which size its strokes lie where.
+
+    Args:
+        painting: the picture file.
+        loss_network: the network whose layers share out the style.
+        loss_weights: its weights in torchvision's keys (none: torchvision's own, downloaded once).
+    """
+    from fast_nst.images import open_image
+    from fast_nst.networks.loss_network import LossNetwork, architecture_of
+    from fast_nst.style_check import check_style
+
+    network = LossNetwork(loss_network, architecture_of(loss_network).style_layers, loss_weights)
+    print(check_style(open_image(painting), network).text(painting))
 
 
 def distill(settings: DistillSettings) -> None:
@@ -102,10 +173,29 @@ def sweep(settings: SweepSettings) -> None:
         print(_shown(path))
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"train": train, "stylize": stylize, "export": export, "distill": distill}
-COMMANDS |= {"optimize": optimize, "reconstruct": reconstruct, "sweep": sweep}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "stylize": stylize,
+    "styles": styles,
+    "train": train,
+    "style-check": style_check,
+    "evaluate": evaluate,
+    "export": export,
+    "distill": distill,
+    "optimize": optimize,
+    "reconstruct": reconstruct,
+    "sweep": sweep,
+}
 SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}
-POSITIONAL = {"stylize": "inputs", "export": "checkpoint", "reconstruct": "photo"}
+POSITIONAL = {
+    "stylize": "inputs",
+    "styles": "action",
+    "export": "checkpoint",
+    "style-check": "painting",
+    "evaluate": "model",
+    "reconstruct": "photo",
+}
+MAY_BE_EMPTY = {"action"}
+ALIASES = {"--base": "--from"}
 
 
 class Parser(ArgumentParser):
@@ -127,12 +217,13 @@ def parser_of(command: str) -> Parser:
     function = COMMANDS[command]
     parser = Parser(prog=f"fast-nst {command}", description=(function.__doc__ or "").splitlines()[0])
     parser.add_argument("--config", action="config", help="YAML file of settings; flags after it win")
-    if settings := settings_class(function):
-        parser.add_class_arguments(settings, as_group=False, as_positional=command in POSITIONAL)
+    settings = settings_class(function)
+    add, source = (parser.add_class_arguments, settings) if settings else (parser.add_function_arguments, function)
+    if positional := POSITIONAL.get(command):
+        add(source, as_group=False, as_positional=True, skip=set(inspect.signature(source).parameters) - {positional})
+        add(source, as_group=False, skip={positional})
     else:
-        others = set(inspect.signature(function).parameters) - {POSITIONAL[command]}
-        parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
-        parser.add_function_arguments(function, as_group=False, skip={POSITIONAL[command]})
+        add(source, as_group=False)
     _adapt(parser)
     return parser
 
@@ -145,12 +236,17 @@ def settings_class(function: Callable[..., None]) -> type | None:
 
 def _adapt(parser: Parser) -> None:
     """Let ``--resume`` stand for ``--resume true``, and take a list of positional arguments as the shell gives it."""
+    for name, alias in ALIASES.items():
+        if (action := parser._option_string_actions.get(name)) is not None:
+            action.option_strings.insert(0, alias)
+            parser._option_string_actions[alias] = action
     for action in parser._actions:
         kind = getattr(action, "_typehint", None)
         if kind is bool:
             action.nargs, action.const = "?", True
         elif not action.option_strings and kind == list[str]:
-            action.nargs, action._typehint, action.metavar = "+", str, action.dest.upper()[:-1]
+            many = "*" if action.dest in MAY_BE_EMPTY else "+"
+            action.nargs, action._typehint, action.metavar = many, str, action.dest.upper().removesuffix("S")
 
 
 def usage() -> str:

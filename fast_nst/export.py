@@ -1,8 +1,9 @@
 """A trained network -> one ONNX file: picture in, picture out.
 
 The graph takes uint8 RGB (B, H, W, 3) and returns the same, any height and width from 16 up; scaling, clamping and
-rounding are inside, so that a caller in any language feeds it what a decoder gives. Name, style and card travel in the
-file's metadata. A file that would differ from PyTorch by more than 1/255 anywhere is not written.
+rounding are inside, so that a caller in any language feeds it what a decoder gives. A second input, ``style``, weighs the
+network's rows (S float32 numbers); it may be left out, for the model's own style at full strength. Name, style, rows and
+card travel in the file's metadata. A file that would differ from PyTorch by more than 1/255 anywhere is not written.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ from torch import Tensor, nn
 
 from fast_nst.errors import UserError
 from fast_nst.files import atomic_path
-from fast_nst.networks.transformer_net import MIN_SIDE, TransformerNet, from_checkpoint
-from fast_nst.run_folder import find_checkpoint
-from fast_nst.tensor_files import read_checkpoint
+from fast_nst.networks.transformer_net import MIN_SIDE, TransformerNet
+from fast_nst.weights import find_weights, load_network, save_network
 
 PARITY_SIZES = ((61, 83), (97, 50), (35, 121))  # odd, and no two alike modulo 4
 TOLERANCE = 1  # of 255
@@ -31,15 +31,15 @@ OPSET = 20
 
 
 class PictureModel(nn.Module):
-    """uint8 RGB (B, H, W, 3) -> uint8 RGB (B, H, W, 3), around a TransformerNet."""
+    """uint8 RGB (B, H, W, 3) and row weights (S,) -> uint8 RGB (B, H, W, 3), around a TransformerNet."""
 
     def __init__(self, network: TransformerNet) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, style: Tensor) -> Tensor:
         photos = image.permute(0, 3, 1, 2).float() / 255
-        pictures = self.network(photos).clamp(0, 1) * 255
+        pictures = self.network(photos, style[None]).clamp(0, 1) * 255
         return pictures.round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
@@ -49,47 +49,56 @@ def export_onnx(network: TransformerNet, output: str | Path, name: str, card: di
     Args:
         network: the trained network.
         output: a ``.onnx`` file, written whole or not at all.
-        name: the model's name, in its metadata.
+        name: the model's name, in its metadata; the row of that name, or the last, is the model's own style.
         card: what is known of the training, in its metadata as JSON.
     Raises:
         UserError: ``output`` cannot be written, or the exported model differs from PyTorch by more than 1/255.
     """
     if Path(output).suffix != ".onnx":
-        raise UserError(f"cannot write {output}: an ONNX file's name ends in .onnx")
+        raise UserError(f"cannot write {output}: an ONNX file's name ends in .onnx, weights' in .safetensors")
     model = PictureModel(network).eval().cpu()
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "model.onnx"
         _trace(model, draft)
         check_parity(model, draft)
         graph = onnx.load(draft)
-    _describe(graph, name, card or {})
+    own = network.styles.index(name) if name in network.styles else len(network.styles) - 1
+    _describe(graph, name, network.styles, own, card or {})
     with atomic_path(output) as temporary:
         onnx.save(graph, temporary)
 
 
 def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | None = None) -> None:
-    """Write a run's checkpoint, or a fast_neural_style state dict, as an ONNX model; see ``export_onnx``.
+    """Write a trained network as an ONNX model, see ``export_onnx``, or as float16 weights.
 
     Args:
-        checkpoint: a run folder, a ``.ckpt`` file, or a ``.pth`` or ``.model`` file.
-        output: a ``.onnx`` file.
+        checkpoint: a run folder, ``base``, or a ``.ckpt``, ``.safetensors``, ``.pth`` or ``.model`` file.
+        output: a ``.onnx`` file, or a ``.safetensors`` file for weights.
         name: the model's name; None takes the checkpoint's.
     """
-    path = find_checkpoint(checkpoint)
-    network = from_checkpoint(read_checkpoint(path), str(path))
-    card = path.parent / "card.json"
-    known = json.loads(card.read_text()) if path.suffix == ".ckpt" and card.exists() else {}
-    export_onnx(network, output, name or known.get("name") or path.stem, known)
+    network = load_network(checkpoint)
+    if Path(output).suffix == ".safetensors":
+        return save_network(network, output)
+    path = find_weights(checkpoint)
+    card = path.with_suffix(".json") if path.suffix == ".safetensors" else path.parent / "card.json"
+    known = json.loads(card.read_text()) if path.suffix in (".ckpt", ".safetensors") and card.exists() else {}
+    return export_onnx(network, output, name or known.get("name") or path.stem, known)
 
 
 def check_parity(model: PictureModel, path: Path) -> None:
-    """Raise a UserError unless onnxruntime and PyTorch agree to ``TOLERANCE`` of 255 on noise of three odd sizes."""
+    """Raise a UserError unless onnxruntime and PyTorch agree to ``TOLERANCE`` of 255 on noise of three odd sizes.
+
+    Each size has another mixture of the rows.
+    """
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    for size in PARITY_SIZES:
+    rows = len(model.network.styles)
+    for row, size in enumerate(PARITY_SIZES):
         picture = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+        style = np.full(rows, 0.2 / rows, np.float32)
+        style[-1 - row % rows] += 0.8
         with torch.no_grad():
-            expected = model(torch.from_numpy(picture)).numpy()
-        (found,) = session.run(None, {"image": picture})
+            expected = model(torch.from_numpy(picture), torch.from_numpy(style)).numpy()
+        (found,) = session.run(None, {"image": picture, "style": style})
         worst = int(np.abs(found.astype(int) - expected).max()) if found.shape == expected.shape else 255
         if worst > TOLERANCE:
             raise UserError(
@@ -105,11 +114,11 @@ def _trace(model: PictureModel, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            (example,),
+            (example, torch.full((len(model.network.styles),), 0.5)),
             path,
-            input_names=["image"],
+            input_names=["image", "style"],
             output_names=["picture"],
-            dynamic_shapes={"image": axes},
+            dynamic_shapes={"image": axes, "style": None},
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -117,7 +126,13 @@ def _trace(model: PictureModel, path: Path) -> None:
         )
 
 
-def _describe(graph: onnx.ModelProto, name: str, card: dict) -> None:
+def _describe(graph: onnx.ModelProto, name: str, rows: list[str], own: int, card: dict) -> None:
+    """Metadata, and the model's own style as the value that ``style`` has where a caller leaves it out."""
+    for part in (*graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]  # the exporter's stack traces: half of the file
     graph.producer_name, graph.doc_string = "fast_nst", f"Feed-forward neural style transfer: {name}"
-    entries = {"name": name, "style": str(card.get("style", name)), "card": json.dumps(card)}
-    onnx.helper.set_model_props(graph, entries)
+    entries = {"name": name, "style": str(card.get("style", name)), "rows": json.dumps(rows), "own": rows[own]}
+    onnx.helper.set_model_props(graph, entries | {"card": json.dumps(card)})
+    default = np.eye(len(rows), dtype=np.float32)[own]
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(default, "style"))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fast_nst.errors import UserError
-from fast_nst.functional import at_least_float32, energy, gram_matrix, structure_correlation, total_variation
+from fast_nst.functional import at_least_float32, gram_matrix, structure_correlation, total_variation
 from fast_nst.networks.loss_network import LossNetwork, architecture_of, check_image_size
 from fast_nst.settings import LossSettings
 
@@ -51,6 +51,7 @@ class PerceptualLoss(nn.Module):
         self.content_layers, self.style_layers = layers_of(network.name, settings)
         self.layer_weights = style_layer_weights(network.name, settings)
         targets = [self._style_targets(image) for image in style_images]
+        self.styles = len(targets)
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", torch.cat([target[layer] for target in targets]), persistent=False)
 
@@ -127,11 +128,6 @@ class PerceptualLoss(nn.Module):
         check_image_size(self.network.name, self.style_layers, *image.shape[-2:], what="the style picture")
         features = self.network(image[None].to(self.network.mean.device), self.style_layers)
         return {layer: gram_matrix(features[layer]) for layer in self.style_layers}
-
-    def style_energy(self) -> dict[str, float]:
-        """Share of each style layer in the energy of the targets, summing to 1: where the painting's style lies."""
-        energies = {layer: energy(getattr(self, f"gram_{layer}")).item() for layer in self.style_layers}
-        return {layer: value / sum(energies.values()) for layer, value in energies.items()}
 
 
 def layers_of(network_name: str, settings: LossSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:

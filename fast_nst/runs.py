@@ -29,16 +29,20 @@ from fast_nst.drawing import draw_painting
 from fast_nst.errors import UserError, unknown
 from fast_nst.export import export_onnx
 from fast_nst.files import write_text
+from fast_nst.fine_tuning import closest_styles, grown
 from fast_nst.images import load_image, open_image, resize_long_side
-from fast_nst.losses import layers_of, perceptual_loss
+from fast_nst.losses import PerceptualLoss, layers_of, perceptual_loss
 from fast_nst.networks.loss_network import check_image_size
-from fast_nst.networks.transformer_net import IDENTITY, TransformerNet, checked_names
+from fast_nst.networks.transformer_net import PRESETS, TransformerNet, checked_names
 from fast_nst.run_folder import RunFolder
-from fast_nst.settings import TrainSettings
+from fast_nst.settings import IDENTITY, TrainSettings
+from fast_nst.style_check import check_style
 from fast_nst.tensor_files import read_checkpoint
 from fast_nst.training import StyleTransferModule, compile_networks
+from fast_nst.weights import BASE, load_network
 
 PREVIEWS, PREVIEW_SIZE = 4, 384
+STEPS, FINE_TUNING_STEPS, STYLE_RAMP = 4000, 600, 0.3
 DRAWN_STYLE, SEVERAL_STYLES = "drawn_night", "base"
 RESERVED = {"max_steps": "--steps", "max_epochs": "--steps", "gradient_clip_val": "--optimizer.gradient_clip"}
 
@@ -58,16 +62,18 @@ def train(settings: TrainSettings) -> Run:
     Raises:
         UserError: anything wrong with the settings, the pictures, the weights or the folder.
     """
-    config = _plain(_resolved(settings))
+    settings = _resolved(settings)
+    config = _plain(settings)
     folder = RunFolder(settings.checkpoints, config["name"])
     _check_folder(folder, config, settings)
     styles, dataset = load_styles(settings), _dataset(settings)
-    drawer = Previews([to_tensor(pixels) for pixels in _preview_photos(settings)], folder.previews, _preview_every(settings))
+    drawer = Previews([to_tensor(pixels) for pixels in _preview_photos(settings)], folder.previews, settings.preview_every)
     record = Record(settings.batch_size)
     _quieten()
     trainer = _trainer(settings, folder, [*_callbacks(settings, folder, dataset), drawer, record])
     pl.seed_everything(settings.seed, verbose=False)
     module = _module(settings, styles, dataset)
+    _advise(settings, module)
     _claim(folder, config, settings)
     try:
         _fit(settings, folder, module, dataset, trainer)
@@ -78,7 +84,7 @@ def train(settings: TrainSettings) -> Run:
 
 def load_styles(settings: TrainSettings) -> dict[str, np.ndarray]:
     """Name -> painting as uint8 RGB (H, W, 3), its longer side ``style_size``; drawn by the package where none is given."""
-    images = {DRAWN_STYLE: Image.fromarray(draw_painting(seed=1))}
+    images = {settings.name: Image.fromarray(draw_painting(seed=1))}
     if settings.style is not None:
         paths = _listed(settings.style)
         names = [Path(path).stem for path in paths] if isinstance(settings.style, list) else [settings.name]
@@ -90,6 +96,12 @@ def _resolved(settings: TrainSettings) -> TrainSettings:
     """``settings`` with the name filled in and paths absolute, so that the config works from any folder."""
     values = dict(vars(settings))
     values["name"] = settings.name or _name_of(settings.style)
+    values["steps"] = settings.steps or (FINE_TUNING_STEPS if settings.base else STEPS)
+    ramp = settings.optimizer.style_ramp
+    default_ramp = 0.0 if settings.base else STYLE_RAMP
+    values["optimizer"] = replace(settings.optimizer, style_ramp=default_ramp if ramp is None else ramp)
+    if settings.base != BASE:
+        values["base"] = _absolute(settings.base)
     for key in ("loss_weights", "checkpoints"):
         values[key] = _absolute(values[key])
     if isinstance(settings.style, list):
@@ -158,15 +170,38 @@ def _readable(paths: list[Path]) -> list[np.ndarray]:
 
 
 def _module(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: Photos | Scenes) -> StyleTransferModule:
-    network = TransformerNet(settings.preset, settings.width, [IDENTITY, *styles])
     layers, size = layers_of(settings.loss_network, settings.loss), settings.image_size
     images = [to_tensor(pixels) for pixels in styles.values()]
     criterion = perceptual_loss(settings.loss_network, settings.loss_weights, images, settings.loss)
     check_image_size(settings.loss_network, layers[0] + layers[1], size, size, what="a training crop (--image_size)")
-    module = StyleTransferModule(network, criterion, settings.optimizer, settings.steps, seed=settings.seed)
+    photos = torch.stack([dataset[position] for position in range(settings.batch_size)])
+    network = _network(settings, list(styles), criterion, photos)
+    rows = [network.styles.index(name) for name in styles]
+    module = StyleTransferModule(network, criterion, settings.optimizer, settings.steps, rows, settings.seed)
     if settings.compile:
-        compile_networks(module, torch.stack([dataset[position] for position in range(settings.batch_size)]))
+        compile_networks(module, photos)
     return module
+
+
+@rank_zero_only
+def _advise(settings: TrainSettings, module: StyleTransferModule) -> None:
+    """Print what a style check finds in the user's paintings, before the time is spent."""
+    for path in [] if settings.style is None or settings.resume else _listed(settings.style):
+        report = check_style(open_image(path), module.criterion.network, (settings.style_size,))
+        print(report.text(Path(path).name))
+
+
+def _network(settings: TrainSettings, names: list[str], criterion: PerceptualLoss, photos: torch.Tensor) -> TransformerNet:
+    """A new network, or the base with rows for ``names``, each started from its own or else the nearest of the base's."""
+    if settings.base is None:
+        return TransformerNet(settings.preset, settings.width, [IDENTITY, *names])
+    base = load_network(settings.base)
+    for key, wanted in (("preset", settings.preset if settings.preset != PRESETS[0] else None), ("width", settings.width)):
+        if wanted not in (None, base.config[key]):
+            raise UserError(f"the base {settings.base} has {key} {base.config[key]}, not {wanted}; leave --{key} out")
+    closest = closest_styles(base, criterion, photos)
+    starts = [name if name in base.styles else other for name, other in zip(names, closest, strict=True)]
+    return grown(base, names, starts, settings.finetune == "norm")
 
 
 def _trainer(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -220,10 +255,6 @@ def _fit(
     loader = _loader(settings, dataset, trainer, done)
     trainer.fit(module, loader, ckpt_path=folder.last if settings.resume else None, weights_only=True)
     trainer.save_checkpoint(folder.last)  # the end need not be a multiple of checkpoint_every
-
-
-def _preview_every(settings: TrainSettings) -> int:
-    return settings.preview_every or max(1, settings.steps // 10)
 
 
 def _callbacks(settings: TrainSettings, folder: RunFolder, dataset: Photos | Scenes) -> list[pl.Callback]:

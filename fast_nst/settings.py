@@ -6,10 +6,12 @@ No heavy import lives here, so that ``fast-nst --help`` is immediate.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fast_nst.errors import UserError
+
+IDENTITY = "identity"  # the row of a network that is the photograph itself
 
 
 @dataclass
@@ -29,8 +31,8 @@ class LossSettings:
     """
 
     content_weight: float = 1.0
-    style_weight: float = 20.0
-    tv_weight: float = 2.0
+    style_weight: float = 25.0
+    tv_weight: float = 5.0
     content_layers: list[str] = field(default_factory=list)
     style_layers: list[str] = field(default_factory=list)
     style_layer_weights: list[float] = field(default_factory=list)
@@ -58,7 +60,7 @@ class OptimizerSettings:
         final_share: the rate at the last step, as a share of the peak (cosine decay).
         gradient_clip: gradients of a larger norm are scaled down to this one (0: never).
         style_ramp: share of the run over which the style weight rises from a tenth to all of it; without it, a large
-            weight first teaches a texture that ignores the photograph.
+            weight first teaches a texture that ignores the photograph (none: 0.3, or 0 from a base, which knows better).
         strength_share: share of the pictures that are drawn at a random strength between 0 and 1.5, where the style
             weight is the strength's square; the others are drawn at 1.
         average: train with an exponential moving average of the weights, and save that, if above 0 (0.999 is usual).
@@ -68,7 +70,7 @@ class OptimizerSettings:
     warmup_steps: int = 50
     final_share: float = 0.02
     gradient_clip: float = 1.0
-    style_ramp: float = 0.3
+    style_ramp: float | None = None
     strength_share: float = 0.3
     average: float = 0.0
 
@@ -77,7 +79,7 @@ class OptimizerSettings:
         in_range("optimizer.warmup_steps", self.warmup_steps, 0, 10**9)
         in_range("optimizer.final_share", self.final_share, 0, 1)
         in_range("optimizer.gradient_clip", self.gradient_clip, 0, 1e9)
-        in_range("optimizer.style_ramp", self.style_ramp, 0, 1)
+        in_range("optimizer.style_ramp", self.style_ramp or 0, 0, 1)
         in_range("optimizer.strength_share", self.strength_share, 0, 1)
         in_range("optimizer.average", self.average, 0, 0.999999)
 
@@ -94,8 +96,12 @@ class TrainSettings:
         name: name of the style and of its folder (none: the painting's file name; several styles are called by their
             files' names, and base together).
         checkpoints: folder in which the run's own folder is made.
-        preset: the network, fast or johnson (Johnson et al. 2016).
-        width: channels of the network (none: 48 for fast, 32 for johnson).
+        base: start from a trained network: base, which ships in the package, a run's folder or a checkpoint (none: from
+            scratch). On the command line, --from.
+        finetune: with a base, train all of the network, or only the new style's scales and shifts (norm), which keeps the
+            base's styles in the model.
+        preset: the network, fast or johnson (Johnson et al. 2016); a base brings its own.
+        width: channels of the network (none: 48 for fast, 32 for johnson, a base's own).
         loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
         loss_weights: its weights in torchvision's keys, .pth or .safetensors (none: torchvision's own, downloaded once).
         loss: what the objective weighs.
@@ -103,9 +109,9 @@ class TrainSettings:
         style_size: longer side of the painting in pixels, which sets the size of the strokes.
         image_size: side of the training crops in pixels.
         batch_size: photographs a step, on each device.
-        steps: length of the training.
+        steps: length of the training (none: 4000, or 600 from a base).
         preview_photos: photographs to show progress on (none: of val2017 where there is one, else the first of data).
-        preview_every: steps between previews (none: a tenth of the run).
+        preview_every: steps between previews (none: one after 8 seconds, then one a minute).
         checkpoint_every: steps between checkpoints (none: a tenth of the run, 1000 at most).
         workers: processes that decode photographs (none: chosen by the number of cores).
         seed: of weights, photographs and crops.
@@ -119,16 +125,18 @@ class TrainSettings:
     data: str | list[str] | None = None
     name: str | None = None
     checkpoints: str = "checkpoints"
+    base: str | None = None
+    finetune: Literal["all", "norm"] = "all"
     preset: str = "fast"
     width: int | None = None
     loss_network: str = "lite"
     loss_weights: str | None = None
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    style_size: int = 512
+    style_size: int = 640
     image_size: int = 256
     batch_size: int = 4
-    steps: int = 4000
+    steps: int | None = None
     preview_photos: list[str] = field(default_factory=list)
     preview_every: int | None = None
     checkpoint_every: int | None = None
@@ -143,14 +151,60 @@ class TrainSettings:
         in_range("style_size", self.style_size, 32, 8192)
         in_range("image_size", self.image_size, 32, 4096)
         in_range("batch_size", self.batch_size, 1, 4096)
-        in_range("steps", self.steps, 1, 10**9)
         in_range("seed", self.seed, 0, 2**31)
         in_range("workers", self.workers or 0, 0, 256)
-        for name in ("preview_every", "checkpoint_every"):
+        for name in ("steps", "preview_every", "checkpoint_every"):
             if getattr(self, name) is not None:
                 in_range(name, getattr(self, name), 1, 10**9)
         if self.resume and self.overwrite:
             raise UserError("--resume goes on with a run, --overwrite replaces it; give one of them")
+
+
+@dataclass
+class EvaluateSettings:
+    """Measure a model: objective, faithfulness, and the iterations of per-image optimisation that it replaces.
+
+    Attributes:
+        model: a style's name, a blend, a run's folder or an .onnx file.
+        style: the painting, a picture file.
+        data: folder of photographs that the model was not trained on; a COCO folder is known by its val2017.
+        output: folder for table.csv, summary.json and grid.png.
+        count: photographs to use, the first of the folder.
+        size: longer side of the photographs in pixels.
+        style_size: longer side of the painting in pixels, as in the model's training.
+        strength: strength of the style, 0 to 1.5.
+        loss_network: the network that the objective is measured with.
+        loss_weights: its weights in torchvision's keys (none: torchvision's own, downloaded once).
+        second_network: another loss network to measure under (none: squeezenet1_0 if its weights are at hand).
+        second_weights: its weights in torchvision's keys.
+        loss: what the objective weighs, as in the model's training.
+        iterations: N* is looked for among so many iterations of L-BFGS, from the photo and from noise (0: not at all).
+    """
+
+    model: str
+    style: str
+    data: str
+    output: str = "evaluation"
+    count: int = 8
+    size: int = 256
+    style_size: int = 640
+    strength: float = 1.0
+    loss_network: str = "lite"
+    loss_weights: str | None = None
+    second_network: str | None = None
+    second_weights: str | None = None
+    loss: LossSettings = field(default_factory=LossSettings)
+    iterations: int = 200
+
+    def __post_init__(self) -> None:
+        in_range("count", self.count, 1, 100_000)
+        in_range("size", self.size, 32, 4096)
+        in_range("style_size", self.style_size, 32, 8192)
+        in_range("iterations", self.iterations, 0, 100_000)
+
+    def loss_of_second(self) -> LossSettings:
+        """The same weights, with the second network's own layers."""
+        return replace(self.loss, content_layers=[], style_layers=[], style_layer_weights=[])
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Pictures through an exported model, with onnxruntime alone: this module never imports torch."""
+"""Pictures through exported models, with onnxruntime alone: this module never imports torch."""
 
 from __future__ import annotations
 
@@ -6,48 +6,74 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from tqdm import tqdm
 
 from fast_nst.errors import UserError
 from fast_nst.images import SUFFIXES, find_images, load_image, save_image
-from fast_nst.run_folder import find_model
+from fast_nst.models import Model
 from fast_nst.settings import in_range
+from fast_nst.styles import Part, parse_blend, plan_blend
 
 MIN_SIDE = 16
 MAX_PIXELS = 24_000_000
+MAX_STRENGTH = 1.5
 
 
 class Stylizer:
-    """A style model: ``Stylizer("checkpoints/great_wave")(pixels)``.
+    """A style, a blend of styles, or a trained model: ``Stylizer("great_wave:0.7,the_scream:0.3", strength=0.8)(pixels)``.
 
     Args:
-        model: a run's folder or an ``.onnx`` file.
+        style: names of styles with their weights, a run's folder or an ``.onnx`` file.
         threads: processor threads; None is all cores.
+        strength: 0 is the photograph, 1 the style; up to 1.5 exaggerates it.
     Raises:
-        UserError: no model there, or none that maps a picture to a picture.
+        UserError: no such style or model, weights that make no blend, or a strength out of range.
     """
 
-    def __init__(self, model: str | Path, threads: int | None = None) -> None:
-        path = find_model(model)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 0 if threads is None else threads
-        options.log_severity_level = 3
-        try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=onnxruntime.get_available_providers())
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise UserError(f"{path} is not an ONNX model that onnxruntime can run; export it again") from error
-        inputs = self.session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or len(inputs[0].shape) != 4:
-            raise UserError(f"{path} does not take one uint8 picture (B, H, W, 3); use a model exported by fast-nst")
-        self.input, self.metadata = inputs[0].name, self.session.get_modelmeta().custom_metadata_map
+    def __init__(self, style: str | Path, threads: int | None = None, strength: float = 1.0) -> None:
+        in_range("strength", strength, 0, MAX_STRENGTH)
+        self.parts = [_Part(part, threads, strength) for part in plan_blend(parse_blend(str(style)))]
+        self.metadata = self.parts[0].model.metadata
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Stylise uint8 RGB (H, W, 3), or a batch (B, H, W, 3); the result has the same shape."""
         batch = pixels if pixels.ndim == 4 else pixels[None]
         _check_extent(*batch.shape[1:3])
-        (result,) = self.session.run(None, {self.input: np.ascontiguousarray(batch)})
+        result = _mixed([(part.draw(batch), part.share) for part in self.parts])
         return result if pixels.ndim == 4 else result[0]
+
+
+class _Part:
+    """One model's part of a blend; without a row ``identity``, strength mixes its picture with the photograph."""
+
+    def __init__(self, part: Part, threads: int | None, strength: float) -> None:
+        self.model, self.share = Model(part.model, threads), part.share
+        self.strength = 1.0 if self.model.has_identity else strength
+        self.weights = self.model.weights(part.rows, strength if self.model.has_identity else 1.0)
+
+    def draw(self, batch: np.ndarray) -> np.ndarray:
+        picture = self.model(batch, self.weights)
+        return _mixed([(picture, self.strength), (batch, 1 - self.strength)])
+
+
+def _mixed(pictures: list[tuple[np.ndarray, float]]) -> np.ndarray:
+    """uint8 sRGB pictures mixed by their shares in linear light, as lamps would mix."""
+    wanted = [(picture, share) for picture, share in pictures if share != 0]
+    if len(wanted) == 1 and wanted[0][1] == 1:
+        return wanted[0][0]
+    light = sum(np.float32(share) * SRGB_TO_LIGHT[picture] for picture, share in wanted)
+    light = np.clip(light, 0, 1)
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+    return np.rint(srgb * 255).astype(np.uint8)
+
+
+def _srgb_to_light() -> np.ndarray:
+    """The light of each of 256 sRGB values, in [0, 1] (IEC 61966-2-1)."""
+    srgb = np.arange(256, dtype=np.float32) / 255
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+SRGB_TO_LIGHT = _srgb_to_light()
 
 
 def stylize_files(stylizer: Stylizer, inputs: Sequence[str], output: str, size: int | None = None) -> list[Path]:

@@ -8,7 +8,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -50,11 +50,25 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def write_tensors(path: str | Path, tensors: dict[str, Tensor]) -> None:
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The texts that a ``.safetensors`` file carries beside its tensors.
+
+    Raises:
+        UserError: no such file, too large or damaged.
+    """
+    path = _existing(path)
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a ``.safetensors`` file, whole or not at all."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(contiguous, temporary)
+        save_file(contiguous, temporary, metadata)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -62,7 +76,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable safetensors file ({error}); download or export it again") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is not a readable safetensors file ({error}); download or export it again")
 
 
 def _existing(path: str | Path) -> Path:

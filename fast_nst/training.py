@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from fast_nst.losses import LossTerms, PerceptualLoss
-from fast_nst.networks.transformer_net import IDENTITY, TransformerNet
-from fast_nst.settings import OptimizerSettings
+from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.settings import IDENTITY, OptimizerSettings
 
 Network = Callable[[Tensor, Tensor], Tensor]
 Criterion = Callable[..., LossTerms]
@@ -107,7 +107,7 @@ class StyleTransferModule(pl.LightningModule):
 
     def style_share(self) -> float:
         """Factor of the style weight at this step: from 0.1 to 1 over the first ``style_ramp`` of the run."""
-        ramp = self.settings.style_ramp * self.steps
+        ramp = (self.settings.style_ramp or 0.0) * self.steps
         if self.global_step >= ramp:
             return 1.0
         return FIRST_STYLE_SHARE + (1 - FIRST_STYLE_SHARE) * self.global_step / ramp

@@ -34,11 +34,11 @@ def test_help_lists_the_commands(capsys):
         (["train", "--stepz", "3"], "--stepz"),
         (["train", "--steps", "many"], "steps"),
         (["train", "--steps", "-1"], "steps needs to be between 1 and"),
-        (["train", "--style", "absent.jpg"], "no picture at absent.jpg"),
+        (["train", "--style", "absent.jpg"], "absent.jpg; check the path"),
         (["train", "--config", "absent.yaml"], "absent.yaml"),
         (["train", "--resume", "--overwrite"], "give one of them"),
         (["stylize", "a.jpg", "--output", "b.jpg"], "style"),
-        (["stylize", "a.jpg", "--style", "absent", "--output", "b.jpg"], "no model at absent"),
+        (["stylize", "a.jpg", "--style", "absent", "--output", "b.jpg"], "unknown style 'absent'"),
         (["export", "absent", "--output", "b.onnx"], "no checkpoint at absent"),
     ],
 )

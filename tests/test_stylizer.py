@@ -20,11 +20,14 @@ def negative(tmp_path_factory: pytest.TempPathFactory) -> Stylizer:
     graph = helper.make_graph(
         [helper.make_node("BitwiseNot", ["image"], ["picture"])],
         "negative",
-        [helper.make_tensor_value_info("image", kind, shape)],
+        [helper.make_tensor_value_info("image", kind, shape), helper.make_tensor_value_info("style", 1, [1])],
         [helper.make_tensor_value_info("picture", kind, shape)],
+        [helper.make_tensor("style", 1, [1], [1.0])],
     )
     path = tmp_path_factory.mktemp("negative") / "negative.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    helper.set_model_props(model, {"rows": '["negative"]', "own": "negative"})
+    onnx.save(model, path)
     return Stylizer(path)
 
 
@@ -119,7 +122,7 @@ def test_a_run_folder_without_a_model_names_the_export(tmp_path):
 
 def test_stylising_never_imports_torch(tmp_path, pixels, negative):
     save_image(pixels, tmp_path / "a.png")
-    model = negative.session._model_path
+    model = negative.parts[0].model.session._model_path
     code = (
         "import sys; from fast_nst.cli import main; "
         f"main(['stylize', {str(tmp_path / 'a.png')!r}, '--style', {str(model)!r}, "

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,17 +12,20 @@ import torch
 import yaml
 from filelock import FileLock
 
+from fast_nst.callbacks import Previews
 from fast_nst.cli import main
 from fast_nst.drawing import draw_painting
 from fast_nst.errors import UserError
+from fast_nst.fine_tuning import closest_styles
 from fast_nst.images import load_image, save_image
 from fast_nst.losses import PerceptualLoss
-from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.networks.transformer_net import TransformerNet, rearranged
 from fast_nst.runs import Run, train
 from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
 from fast_nst.stylizer import Stylizer
-from fast_nst.tensor_files import read_checkpoint
+from fast_nst.tensor_files import read_checkpoint, read_tensors, write_tensors
 from fast_nst.training import StyleTransferModule, compile_networks
+from fast_nst.weights import load_network, save_network
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ def test_the_last_checkpoint_is_the_end_of_the_run(tiny_settings, without_export
 def test_training_lowers_the_objective(tiny_settings, without_export):
     run = train(TrainSettings(**{**tiny_settings, "steps": 60}, name="longer"))
     start = train(TrainSettings(**{**tiny_settings, "steps": 1}, name="start"))
-    assert run.card["preview_losses"]["total"] < 0.7 * start.card["preview_losses"]["total"]
+    assert run.card["preview_losses"]["total"] < 0.9 * start.card["preview_losses"]["total"]
 
 
 def test_one_seed_gives_one_result_and_another_another(tiny_settings, finished_run, without_export):
@@ -188,7 +192,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
 @pytest.fixture
 def module(lite) -> StyleTransferModule:
     criterion = PerceptualLoss(lite, [torch.rand(3, 32, 32)], LossSettings())
-    return StyleTransferModule(TransformerNet("fast", 12), criterion, OptimizerSettings(warmup_steps=10), steps=100)
+    return StyleTransferModule(
+        TransformerNet("fast", 12), criterion, OptimizerSettings(warmup_steps=10, style_ramp=0.3), steps=100
+    )
 
 
 def test_the_learning_rate_warms_up_and_falls_to_its_share(module):
@@ -228,6 +234,86 @@ def test_one_network_learns_several_paintings(tiny_settings, tmp_path, without_e
     assert run.folder.name == "base"
     assert run.card["network"]["styles"] == ["identity", "night", "day"]
     assert [style["file"] for style in run.card["style"]] == ["night.png", "day.png"]
+
+
+@pytest.fixture(scope="module")
+def tiny_base(finished_run: Run) -> Path:
+    """A base with two styles beside identity, as small as the finished run."""
+    network = rearranged(load_network(finished_run.folder.path), {"identity": "identity", "a": "finished", "b": "finished"})
+    path = finished_run.folder.path.parent / "tiny_base.safetensors"
+    save_network(network, path)
+    return path
+
+
+def test_fine_tuning_the_norms_leaves_the_base_as_it_was(tiny_settings, tiny_base, without_export):
+    run = train(TrainSettings(**{**tiny_settings, "steps": 5}, name="mine", base=str(tiny_base), finetune="norm"))
+    base, mine = load_network(tiny_base), load_network(run.folder.path)
+    assert mine.styles == ["identity", "a", "b", "mine"]
+    torch.testing.assert_close(rearranged(mine, {name: name for name in base.styles}).state_dict(), base.state_dict())
+    old_row = base.tables()["net.trunk.0.first.norm.scale"][1]
+    assert not torch.allclose(mine.tables()["net.trunk.0.first.norm.scale"][3], old_row, atol=1e-4)
+
+
+def test_fine_tuning_all_keeps_the_new_style_alone(tiny_settings, tiny_base, without_export):
+    run = train(TrainSettings(**{**tiny_settings, "steps": 5}, name="mine_alone", base=str(tiny_base)))
+    base, mine = load_network(tiny_base), load_network(run.folder.path)
+    assert mine.styles == ["identity", "mine_alone"]
+    assert not torch.allclose(mine.net.merge.conv.weight, base.net.merge.conv.weight, atol=1e-4)
+
+
+def test_a_new_style_starts_from_the_one_that_comes_nearest(lite):
+    painting, photos = torch.rand(3, 64, 64), torch.rand(2, 3, 32, 32)
+    base = TransformerNet("fast", 12, ["identity", "flat", "same"])
+    torch.nn.init.zeros_(base.net.out.conv.weight)
+    with torch.no_grad():
+        base.net.out.shift[:] = torch.tensor([[0.5] * 3, [0.5] * 3, [0.0] * 3])
+        base.net.out.gate[2] = 1  # this row returns the photographs, which are noise like the painting
+    criterion = PerceptualLoss(lite, [painting], LossSettings())
+    assert closest_styles(base, criterion, photos) == ["same"]
+
+
+def test_a_name_that_the_base_has_is_refused(tiny_settings, tiny_base):
+    with pytest.raises(UserError, match="the base has a style called a already"):
+        train(TrainSettings(**tiny_settings, name="a", base=str(tiny_base), finetune="norm"))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"network": '{"preset": "fast", "width": 12, "styles": 2}'}, "another version of fast_nst"),
+        ({"network": "{"}, "holds no TransformerNet"),
+        ({}, "holds no TransformerNet"),
+        ({"network": '{"preset": "fast", "width": 24, "styles": ["identity", "a", "b"]}'}, "does not fit"),
+    ],
+)
+def test_a_base_that_is_none_of_this_version_is_refused(tiny_base, tmp_path, metadata, message):
+    write_tensors(tmp_path / "other.safetensors", read_tensors(tiny_base), metadata)
+    with pytest.raises(UserError, match=message):
+        load_network(tmp_path / "other.safetensors")
+
+
+def test_a_base_brings_its_own_shape(tiny_settings, tiny_base):
+    with pytest.raises(UserError, match="has width 12, not 24; leave --width out"):
+        train(TrainSettings(**{**tiny_settings, "width": 24}, name="wider", base=str(tiny_base)))
+
+
+def test_weights_in_float16_draw_the_same_picture(finished_run, tiny_base):
+    photo = torch.rand(1, 3, 40, 40)
+    with torch.no_grad():
+        expected, found = load_network(finished_run.folder.path)(photo), load_network(tiny_base)(photo)
+    torch.testing.assert_close(found, expected, atol=2e-2, rtol=0)
+
+
+def test_previews_come_by_the_clock_where_no_step_is_said(module, tmp_path, monkeypatch):
+    clock = iter([0, 7, 9, 10, 65, 71, 72])  # start, then a step each, and the end of each drawing
+    monkeypatch.setattr("fast_nst.callbacks.time.monotonic", lambda: next(clock))
+    drawn = []
+    previews = Previews([torch.rand(3, 32, 32)], tmp_path, every=None)
+    monkeypatch.setattr(previews, "draw", lambda module, name: drawn.append(name))
+    previews.on_train_start(None, module)
+    for step in range(1, 5):
+        previews.on_train_batch_end(SimpleNamespace(global_step=step), module)
+    assert drawn == ["step=000002.png", "step=000004.png"]
 
 
 def test_compiling_falls_back_in_one_line(module, monkeypatch):

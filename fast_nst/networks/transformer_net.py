@@ -5,9 +5,9 @@ size from 16 x 16 up; the result has the same size. Two presets:
 
 - ``johnson``: the network of the paper's supplement as its readers know it: 9 x 9 convolution, two of stride 2, five
   residual blocks, two nearest-neighbour upsamplings with convolutions, 9 x 9 convolution.
-- ``fast``: everything heavy happens at a quarter of the scale, reached by space to depth; nearest-neighbour upsampling and
+- ``fast``: everything heavy happens at a quarter of the scale, reached by space to depth; bilinear upsampling and
   convolutions lead back, and a shortcut at half scale carries the photograph's lines past the trunk. (Sub-pixel
-  convolutions would be as fast, but drew blocks of 4 pixels.)
+  convolutions would be as fast, but drew blocks of 4 pixels; nearest-neighbour upsampling drew a hatching.)
 
 A style is a row of the norms' tables and of the last layer's. The row called ``identity`` is the photograph itself: it
 silences the last convolution and lets the photograph past, so mixing it with another row sets that style's strength.
@@ -28,12 +28,13 @@ from torch.nn import functional as F
 
 from fast_nst.errors import UserError, unknown
 from fast_nst.functional import at_least_float32
+from fast_nst.settings import IDENTITY
 
 PRESETS = ("fast", "johnson")
 DEFAULT_WIDTHS = {"fast": 48, "johnson": 32}
 MIN_SIDE = 16
 EPSILON = 1e-5
-IDENTITY = "identity"
+TABLES = {"scale", "shift", "gate"}  # parameters with a row for each style
 MAX_STYLES = 1024
 
 
@@ -67,9 +68,9 @@ class ConditionalInstanceNorm(nn.Module):
 
 def _grouped_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """A group for each channel of each picture: the library's fused kernel, with scales of their own for every picture."""
-    groups = x.shape[0] * x.shape[1]
-    flat = x.reshape(1, groups, *x.shape[2:])
-    return F.group_norm(flat, groups, scale.flatten(), shift.flatten(), EPSILON).view(x.shape)
+    scale, shift = scale.expand(x.shape[:2]).flatten(), shift.expand(x.shape[:2]).flatten()
+    flat = x.reshape(1, len(scale), *x.shape[2:])
+    return F.group_norm(flat, len(scale), scale, shift, EPSILON).view(x.shape)
 
 
 def _explicit_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -106,10 +107,19 @@ class Residual(nn.Module):
 
 
 class UpsampleConvNorm(ConvNorm):
-    """Nearest-neighbour upsampling by 2, then ConvNorm: no checkerboard (Odena et al. 2016)."""
+    """Upsampling by 2, then ConvNorm: no checkerboard (Odena et al. 2016)."""
+
+    mode = "nearest"
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"), style)
+        smooth = {"align_corners": False} if self.mode == "bilinear" else {}
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode=self.mode, **smooth), style)
+
+
+class SmoothUpsampleConvNorm(UpsampleConvNorm):
+    """Bilinear upsampling instead of nearest-neighbour, which drew a hatching of 4 pixels in young networks."""
+
+    mode = "bilinear"
 
 
 class Picture(nn.Module):
@@ -174,9 +184,9 @@ class FastNet(nn.Module):
         self.half_scale = ConvNorm(12, half, 3, styles)
         self.quarter_scale = ConvNorm(4 * half, width, 3, styles)
         self.trunk = nn.ModuleList(Residual(width, styles) for _ in range(blocks))
-        self.to_half = UpsampleConvNorm(width, half, 3, styles)
+        self.to_half = SmoothUpsampleConvNorm(width, half, 3, styles)
         self.merge = ConvNorm(2 * half, half, 3, styles)
-        self.to_full = UpsampleConvNorm(half, full, 3, styles)
+        self.to_full = SmoothUpsampleConvNorm(half, full, 3, styles)
         self.out = Picture(full, 3, names)
 
     def forward(self, photos: Tensor, style: Tensor) -> Tensor:
@@ -250,6 +260,19 @@ class TransformerNet(nn.Module):
         rest = F.one_hot(torch.full_like(rows, self.styles.index(IDENTITY)), len(self.styles)).to(torch.float32)
         strengths = torch.as_tensor(strengths, dtype=torch.float32, device=like.device).reshape(-1, 1)
         return strengths * weights + (1 - strengths) * rest
+
+    def tables(self) -> dict[str, nn.Parameter]:
+        """The parameters that hold a row for each style, by name."""
+        return {name: value for name, value in self.named_parameters() if name.rpartition(".")[2] in TABLES}
+
+
+def rearranged(network: TransformerNet, rows: Mapping[str, str]) -> TransformerNet:
+    """The same convolutions with other rows: the name of a new row -> the row of ``network`` that it copies."""
+    result = TransformerNet(network.config["preset"], network.config["width"], list(rows))
+    copied = [network.styles.index(source) for source in rows.values()]
+    tables = {name: table[copied] for name, table in network.tables().items()}
+    result.load_state_dict(network.state_dict() | tables)
+    return result
 
 
 def checked_names(styles: Sequence[str]) -> list[str]:

@@ -1,0 +1,108 @@
+"""Every shipped style in numbers: structure kept, style reached, and the iterations of per-image optimisation it replaces.
+
+    python benchmarks/shipped_styles.py --paintings paintings --photos val --vgg19 vgg19_features.safetensors \
+        --squeezenet squeezenet1_0.safetensors
+
+Photographs must be held out. Distances are divided by the energy of their target, as in benchmarks/quality.py; N* is that of
+`fast-nst evaluate` with its defaults, under lite. Prints Markdown tables, and writes docs/benchmarks/styles.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from quality import LAYERS, SIZE, measure
+from tqdm import tqdm
+
+from fast_nst.data import to_tensor
+from fast_nst.evaluation import evaluate
+from fast_nst.functional import gram_matrix
+from fast_nst.images import find_images, open_image, resize_long_side
+from fast_nst.networks.loss_network import LossNetwork
+from fast_nst.settings import EvaluateSettings
+from fast_nst.styles import shipped_styles
+from fast_nst.stylizer import Stylizer
+
+STYLE_SIZE = 640
+STRENGTHS = (0.0, 0.3, 0.6, 1.0, 1.5)
+TABLE = Path(__file__).parents[1] / "docs" / "benchmarks" / "styles.csv"
+
+
+def psnr(picture: np.ndarray, photo: np.ndarray) -> float:
+    error = np.mean((picture.astype(float) - photo) ** 2)
+    return float(10 * np.log10(255**2 / error)) if error else float("inf")
+
+
+@torch.no_grad()
+def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: list[LossNetwork]) -> dict[str, float]:
+    """Structure r and Gram distances at full strength, and SqueezeNet's and VGG-19's style distance at every strength."""
+    target = to_tensor(np.asarray(resize_long_side(open_image(painting), STYLE_SIZE)))[None]
+    grams = [{layer: gram_matrix(value) for layer, value in network(target).items()} for network in networks]
+    row: dict[str, float] = {}
+    for strength in STRENGTHS:
+        stylizer = Stylizer(name, strength=strength)
+        results = [stylizer(photo) for photo in photos]
+        if strength == 0:
+            row["psnr at 0"] = min(psnr(result, photo) for result, photo in zip(results, photos, strict=True))
+        for network, gram in zip(networks, grams, strict=True):
+            pairs = zip(photos, results, strict=True)
+            table = [measure(network, to_tensor(photo)[None], to_tensor(result)[None], gram) for photo, result in pairs]
+            means = {layer: np.mean([values[layer] for values in table], 0) for layer in network.layers}
+            row[f"{network.name} style at {strength:g}"] = float(np.mean([value[1] for value in means.values()]))
+            if strength == 1:
+                row |= {f"{network.name} Gram {layer}": float(value[1]) for layer, value in means.items()}
+                row |= {f"{network.name} r {layer}": float(value[3]) for layer, value in means.items()}
+    return row
+
+
+def equivalents(name: str, painting: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    """N* from the photograph, least and median over photographs, for each size."""
+    row = {}
+    for size in arguments.sizes:
+        settings = EvaluateSettings(name, str(painting), arguments.photos, f"/tmp/evaluation/{name}_{size}")
+        settings.count, settings.size, settings.iterations = arguments.equivalents, size, arguments.iterations
+        settings.second_network, settings.second_weights = "squeezenet1_0", arguments.squeezenet
+        counts = [one.n_photo for one in evaluate(settings, noise=False).rows]
+        row |= {f"N* {size} least": min(counts), f"N* {size} median": float(np.median(counts))}
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--paintings", required=True)
+    parser.add_argument("--photos", required=True)
+    parser.add_argument("--count", type=int, default=8, help="photographs for quality")
+    parser.add_argument("--equivalents", type=int, default=4, help="photographs for N*; 0 leaves it out")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--iterations", type=int, default=150)
+    parser.add_argument("--vgg19", required=True)
+    parser.add_argument("--squeezenet", required=True)
+    arguments = parser.parse_args()
+    paths = find_images(Path(arguments.photos))[: arguments.count]
+    photos = [np.asarray(ImageOps.fit(open_image(path), SIZE, Image.Resampling.LANCZOS)) for path in paths]
+    files = {"vgg19": arguments.vgg19, "squeezenet1_0": arguments.squeezenet}
+    networks = [LossNetwork(name, LAYERS[name], weights) for name, weights in files.items()]
+    rows = []
+    for name in tqdm(shipped_styles(), unit="style"):
+        painting = next(path for path in find_images(Path(arguments.paintings)) if path.stem == name)
+        rows.append({"style": name} | quality_of(name, painting, photos, networks))
+        if arguments.equivalents:
+            rows[-1] |= equivalents(name, painting, arguments)
+        print(rows[-1], flush=True)
+    TABLE.parent.mkdir(parents=True, exist_ok=True)
+    with TABLE.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        rounded = [
+            {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} for row in rows
+        ]
+        writer.writerows(rounded)
+
+
+if __name__ == "__main__":
+    main()
