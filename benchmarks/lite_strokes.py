@@ -11,27 +11,13 @@ import argparse
 
 import numpy as np
 import skimage.data
-import torch
 from PIL import Image
 
 from fast_nst.data import to_pixels, to_tensor
+from fast_nst.gatys import optimize
 from fast_nst.images import contact_sheet, open_image, resize_long_side, save_image
-from fast_nst.losses import PerceptualLoss, perceptual_loss
+from fast_nst.losses import perceptual_loss
 from fast_nst.settings import LossSettings
-
-
-def optimise(photo: torch.Tensor, criterion: PerceptualLoss, steps: int) -> torch.Tensor:
-    picture = photo.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([picture], max_iter=steps, history_size=20)
-
-    def closure() -> torch.Tensor:
-        total = criterion(picture, photo).total
-        (gradient,) = torch.autograd.grad(total, picture)
-        picture.grad = gradient.contiguous()
-        return total.detach()
-
-    optimizer.step(closure)
-    return picture.detach()
 
 
 def main() -> None:
@@ -48,7 +34,7 @@ def main() -> None:
     for path in arguments.paintings:
         painting = to_tensor(np.asarray(resize_long_side(open_image(path), 384)))
         criterion = perceptual_loss(arguments.loss_network, None, [painting], settings)
-        pictures.append(to_pixels(optimise(photo, criterion, arguments.steps)[0]))
+        pictures.append(to_pixels(optimize(criterion.objective(photo), photo, arguments.steps).best[0]))
     save_image(contact_sheet([pictures], cell=384), arguments.output)
 
 

@@ -36,8 +36,15 @@ def gram_matrix(features: Tensor, weights: Tensor | None = None) -> Tensor:
 
 def channel_means(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean of every channel over pixels, which count by ``weights`` (H, W) summing to 1: (B, C, H, W) -> (B, C)."""
-    flat = at_least_float32(features).flatten(2)
-    return flat.mean(2) if weights is None else flat @ weights.flatten().to(flat.dtype)
+    features = at_least_float32(features)
+    if features.is_contiguous(memory_format=torch.channels_last):
+        flat, pixels = features.permute(0, 2, 3, 1).flatten(1, 2), 1  # (B, H*W, C): a view, and the faster sum
+    else:
+        flat, pixels = features.flatten(2), 2  # (B, C, H*W)
+    if weights is None:
+        return flat.mean(pixels)
+    shares = weights.flatten().to(flat.dtype)
+    return flat @ shares if pixels == 2 else shares @ flat
 
 
 def channel_deviations(features: Tensor, weights: Tensor | None = None) -> Tensor:

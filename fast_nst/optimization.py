@@ -10,6 +10,7 @@ https://arxiv.org/abs/1611.07865, sec. 6.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -118,9 +119,10 @@ class Optimization:
 
     @torch.no_grad()
     def measures(self) -> dict[str, float]:
-        """The terms of the objective for the result, before its colours are put back, and structure r."""
+        """The terms of the objective for the result, before its colours are put back, and structure r where it has one."""
         terms = self.loss(self._raw())._asdict() if self.settings.average else self.descent.best_terms._asdict()
-        return {key: float(value) for key, value in terms.items()} | {"structure": self.loss.structure(self._raw())}
+        found = {key: float(value) for key, value in terms.items()} | {"structure": self.loss.structure(self._raw())}
+        return {key: value for key, value in found.items() if not math.isnan(value)}
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, as tensors and plain values."""

@@ -56,6 +56,7 @@ class OptimizerSettings:
 
     Attributes:
         learning_rate: Adam's peak rate.
+        row_rate: rate of the styles' own scales and shifts, as a multiple; each of several styles is seen only now and then.
         warmup_steps: steps over which the rate rises from 0 to its peak.
         final_share: the rate at the last step, as a share of the peak (cosine decay).
         gradient_clip: gradients of a larger norm are scaled down to this one (0: never).
@@ -67,6 +68,7 @@ class OptimizerSettings:
     """
 
     learning_rate: float = 2e-3
+    row_rate: float = 3.0
     warmup_steps: int = 50
     final_share: float = 0.02
     gradient_clip: float = 1.0
@@ -76,6 +78,7 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         in_range("optimizer.learning_rate", self.learning_rate, 1e-8, 1)
+        in_range("optimizer.row_rate", self.row_rate, 0, 1000)
         in_range("optimizer.warmup_steps", self.warmup_steps, 0, 10**9)
         in_range("optimizer.final_share", self.final_share, 0, 1)
         in_range("optimizer.gradient_clip", self.gradient_clip, 0, 1e9)

@@ -11,7 +11,7 @@ import io
 import json
 from argparse import ArgumentError
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +79,12 @@ def sweep(settings: SweepSettings) -> tuple[Path, Path]:
 
 def cells_of(settings: SweepSettings, folder: Path) -> list[Cell]:
     """The pictures of the grid, row by row."""
-    common = OptimizeSettings(**{name: getattr(settings, name) for name in SETTINGS - {"output", "overwrite"}})
+    common = {name: getattr(settings, name) for name in SETTINGS - {"output", "overwrite"}}
     columns = list(_axis(settings.columns, settings.column_values, settings.column_labels))
     cells = []
     for row, (row_label, row_changes) in enumerate(_axis(settings.rows, settings.row_values, settings.row_labels)):
         for column, (column_label, changes) in enumerate(columns):
-            own = replace(common, **row_changes, **changes)
+            own = OptimizeSettings(**{**common, **row_changes, **changes})
             cells.append(Cell(row, row_label, column_label, own, folder / f"{row:02d}-{column:02d}.png"))
     return cells
 
@@ -155,5 +155,5 @@ def _table(settings: SweepSettings, cells: list[Cell], records: list[dict[str, A
     writer.writerow([settings.rows or "rows", settings.columns or "columns", *numbers])
     for cell, record in zip(cells, records, strict=True):
         values = [cell.row_label.removeprefix(f"{settings.rows} "), cell.column_label.removeprefix(f"{settings.columns} ")]
-        writer.writerow([*values, *(f"{record[name]:.6g}" for name in numbers)])
+        writer.writerow([*values, *(f"{record[name]:.6g}" if name in record else "" for name in numbers)])
     return text.getvalue()

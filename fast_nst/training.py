@@ -113,8 +113,13 @@ class StyleTransferModule(pl.LightningModule):
         return FIRST_STYLE_SHARE + (1 - FIRST_STYLE_SHARE) * self.global_step / ramp
 
     def configure_optimizers(self) -> dict:
+        rate, rows = self.settings.learning_rate, {id(table) for table in self.network.tables().values()}
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(trained, self.settings.learning_rate)
+        groups = [
+            {"params": [parameter for parameter in trained if id(parameter) not in rows]},
+            {"params": [parameter for parameter in trained if id(parameter) in rows], "lr": rate * self.settings.row_rate},
+        ]
+        optimizer = torch.optim.Adam([group for group in groups if group["params"]], rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

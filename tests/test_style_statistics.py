@@ -42,6 +42,14 @@ def test_weighted_statistics_are_numpy_s(features, pixel_weights):
 
 
 @pytest.mark.parametrize("name", STATISTICS)
+def test_the_memory_format_changes_nothing(name, features, pixel_weights):
+    last = features[0].contiguous(memory_format=torch.channels_last)
+    for weights in (None, pixel_weights):
+        found, expected = (STATISTICS[name].measure(one, weights) for one in (last, features[0]))
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
 def test_equal_weights_are_no_weights(name, features):
     equal = torch.full((6, 5), 1 / 30, dtype=torch.float64)
     for plain, weighted in zip(

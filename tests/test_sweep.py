@@ -57,6 +57,12 @@ def test_finished_pictures_are_not_drawn_again(grid, monkeypatch):
     assert len(count) == 4 + 4 * 3
 
 
+def test_what_was_not_measured_is_left_empty_in_the_table(grid):
+    texture = {"content": None, "content_weight": 0.0, "rows": "start", "row_values": ["uniform"]}
+    table = sweep(SweepSettings(**{**grid, **texture}))[1]
+    assert [line["structure"] for line in csv.DictReader(table.read_text().splitlines())] == ["", ""]
+
+
 def test_one_axis_is_a_row(grid, tmp_path):
     one = {**grid, "rows": None, "row_values": []}
     cells = cells_of(SweepSettings(**one), tmp_path)
