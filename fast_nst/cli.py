@@ -184,9 +184,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep,
     "export": export,
     "distill": distill,
-    "optimize": optimize,
-    "reconstruct": reconstruct,
-    "sweep": sweep,
 }
 SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}
 POSITIONAL = {
