@@ -42,7 +42,7 @@ def train_only(network: TransformerNet, rows: Sequence[int]) -> None:
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     for table in network.tables().values():
-        mask = torch.zeros(len(network.styles), 1)
+        mask = torch.zeros_like(table)
         mask[list(rows)] = 1
         table.requires_grad_(True)
         table.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))

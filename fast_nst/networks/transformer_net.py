@@ -34,7 +34,7 @@ PRESETS = ("fast", "johnson")
 DEFAULT_WIDTHS = {"fast": 48, "johnson": 32}
 MIN_SIDE = 16
 EPSILON = 1e-5
-TABLES = {"scale", "shift", "gate"}  # parameters with a row for each style
+TABLES = {"scale", "shift", "colour", "gate"}  # parameters with a row for each style
 MAX_STYLES = 1024
 
 
@@ -125,10 +125,11 @@ class SmoothUpsampleConvNorm(UpsampleConvNorm):
 class Picture(nn.Module):
     """The last convolution, to RGB, and the photograph's way past the network; one row a style.
 
-    y = a * conv(x) + shift[s] + gate[s] * photo, where a is the weight of all rows but ``identity``
+    y = colour[s] conv(x) + shift[s] + gate[s] * photo
 
-    The row ``identity`` has gate 1 and shift 0 and is none of the learnt ones: alone, it returns the photograph exactly.
-    A new network starts near grey, where the loss network sees pictures rather than noise.
+    The matrix ``colour`` (3, 3) gives every style a palette of its own, which scales of shared channels alone cannot. The
+    row ``identity`` has colour 0, shift 0 and gate 1, not the learnt ones: alone, it returns the photograph exactly. A new
+    network starts near grey, where the loss network sees pictures rather than noise.
     """
 
     def __init__(self, inputs: int, kernel: int, styles: Sequence[str]) -> None:
@@ -136,16 +137,17 @@ class Picture(nn.Module):
         self.conv = reflected_conv(inputs, 3, kernel, bias=False)
         with torch.no_grad():
             self.conv.weight.mul_(0.5)
+        self.colour = nn.Parameter(torch.eye(3).repeat(len(styles), 1, 1))
         self.shift = nn.Parameter(torch.full((len(styles), 3), 0.5))
         self.gate = nn.Parameter(torch.zeros(len(styles), 3))
         self.register_buffer("painted", torch.tensor([float(name != IDENTITY) for name in styles]), persistent=False)
 
     def forward(self, x: Tensor, photos: Tensor, style: Tensor) -> Tensor:
         painted = style * self.painted  # (B, S)
-        amount, kept = painted.sum(1), (style - painted).sum(1)
-        gate = painted @ self.gate + kept[:, None]  # (B, 3)
-        picture = self.conv(x) * amount[:, None, None, None] + (painted @ self.shift)[..., None, None]
-        return picture + gate[..., None, None] * photos
+        colour = (painted @ self.colour.flatten(1)).unflatten(1, (3, 3))
+        gate = painted @ self.gate + (style - painted).sum(1, keepdim=True)  # (B, 3)
+        picture = (colour @ self.conv(x).flatten(2)).view(photos.shape)
+        return picture + (painted @ self.shift)[..., None, None] + gate[..., None, None] * photos
 
 
 class JohnsonNet(nn.Module):
@@ -344,7 +346,7 @@ def _from_pytorch_examples(state: dict[str, Tensor]) -> tuple[TransformerNet, di
     renamed["net.down.0.conv.weight"] = renamed["net.down.0.conv.weight"] * 255
     renamed["net.out.conv.weight"] = renamed["net.out.conv.weight"] / 255
     renamed["net.out.shift"] = renamed.pop("net.out.conv.bias")[None] / 255
-    renamed["net.out.gate"] = torch.zeros(1, 3)
+    renamed |= {"net.out.colour": torch.eye(3)[None], "net.out.gate": torch.zeros(1, 3)}
     return network, renamed
 
 
