@@ -64,7 +64,7 @@ def equivalents(name: str, painting: Path, arguments: argparse.Namespace) -> dic
     """N* from the photograph, least and median over photographs, for each size."""
     row = {}
     for size in arguments.sizes:
-        settings = EvaluateSettings(name, str(painting), arguments.photos, f"/tmp/evaluation/{name}_{size}")
+        settings = EvaluateSettings(name, str(painting), arguments.photos, f"evaluation/{name}_{size}")
         settings.count, settings.size, settings.iterations = arguments.equivalents, size, arguments.iterations
         settings.second_network, settings.second_weights = "squeezenet1_0", arguments.squeezenet
         counts = [one.n_photo for one in evaluate(settings, noise=False).rows]
