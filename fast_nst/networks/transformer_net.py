@@ -123,30 +123,38 @@ class SmoothUpsampleConvNorm(UpsampleConvNorm):
 
 
 class Picture(nn.Module):
-    """The last convolution, to RGB, and the photograph's way past the network; one row a style.
+    """The last convolution, the mixing of its channels to RGB, and the photograph's way past the network; one row a style.
 
     y = colour[s] conv(x) + shift[s] + gate[s] * photo
 
-    The matrix ``colour`` (3, 3) gives every style a palette of its own, which scales of shared channels alone cannot. The
-    row ``identity`` has colour 0, shift 0 and gate 1, not the learnt ones: alone, it returns the photograph exactly. A new
-    network starts near grey, where the loss network sees pictures rather than noise.
+    The matrix ``colour`` (3, K) gives every style a palette of its own, which scales of shared channels alone cannot: with
+    K = 3, patches of the same wrong colours showed in every style. The row ``identity`` has colour 0, shift 0 and gate 1,
+    not the learnt ones: alone, it returns the photograph exactly. A new network starts near grey, where the loss network
+    sees pictures rather than noise.
+
+    Args:
+        inputs: channels of x.
+        channels: K, channels of the convolution.
+        kernel: its size.
+        styles: the rows' names.
     """
 
-    def __init__(self, inputs: int, kernel: int, styles: Sequence[str]) -> None:
+    def __init__(self, inputs: int, channels: int, kernel: int, styles: Sequence[str]) -> None:
         super().__init__()
-        self.conv = reflected_conv(inputs, 3, kernel, bias=False)
+        self.conv = reflected_conv(inputs, channels, kernel, bias=False)
         with torch.no_grad():
             self.conv.weight.mul_(0.5)
-        self.colour = nn.Parameter(torch.eye(3).repeat(len(styles), 1, 1))
+        colour = torch.eye(3) if channels == 3 else nn.init.orthogonal_(torch.empty(3, channels))
+        self.colour = nn.Parameter(colour.repeat(len(styles), 1, 1))
         self.shift = nn.Parameter(torch.full((len(styles), 3), 0.5))
         self.gate = nn.Parameter(torch.zeros(len(styles), 3))
         self.register_buffer("painted", torch.tensor([float(name != IDENTITY) for name in styles]), persistent=False)
 
     def forward(self, x: Tensor, photos: Tensor, style: Tensor) -> Tensor:
         painted = style * self.painted  # (B, S)
-        colour = (painted @ self.colour.flatten(1)).unflatten(1, (3, 3))
+        colour = (painted @ self.colour.flatten(1)).unflatten(1, (3, -1))
         gate = painted @ self.gate + (style - painted).sum(1, keepdim=True)  # (B, 3)
-        picture = (colour @ self.conv(x).flatten(2)).view(photos.shape)
+        picture = (colour @ self.conv(x).flatten(2)).view(photos.shape)  # (B, 3, K) @ (B, K, H*W)
         return picture + (painted @ self.shift)[..., None, None] + gate[..., None, None] * photos
 
 
@@ -167,7 +175,7 @@ class JohnsonNet(nn.Module):
         self.up = nn.ModuleList(
             [UpsampleConvNorm(4 * width, 2 * width, 3, styles), UpsampleConvNorm(2 * width, width, 3, styles)]
         )
-        self.out = Picture(width, 9, names)
+        self.out = Picture(width, 3, 9, names)
 
     def forward(self, photos: Tensor, style: Tensor) -> Tensor:
         x = photos
@@ -189,7 +197,7 @@ class FastNet(nn.Module):
         self.to_half = SmoothUpsampleConvNorm(width, half, 3, styles)
         self.merge = ConvNorm(2 * half, half, 3, styles)
         self.to_full = SmoothUpsampleConvNorm(half, full, 3, styles)
-        self.out = Picture(full, 3, names)
+        self.out = Picture(full, full, 3, names)
 
     def forward(self, photos: Tensor, style: Tensor) -> Tensor:
         photos = _pad_to_multiple_of_4(photos)
