@@ -52,6 +52,7 @@ class PerceptualLoss(nn.Module):
         self.layer_weights = style_layer_weights(network.name, settings)
         targets = [self._style_targets(image) for image in style_images]
         self.styles = len(targets)
+        self.register_buffer("shares", torch.tensor(picture_shares(self.styles, settings), dtype=torch.float32), persistent=False)
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", torch.cat([target[layer] for target in targets]), persistent=False)
 
@@ -83,7 +84,8 @@ class PerceptualLoss(nn.Module):
         features = self.network(pictures)
         weights = self.settings
         content = weights.content_weight * self.content_loss(features, targets).mean()
-        style_loss = weights.style_weight * (style_share * self.style_loss(features, style)).mean()
+        own_share = self.shares[0] if style is None else self.shares[style]
+        style_loss = weights.style_weight * (style_share * own_share * self.style_loss(features, style)).mean()
         tv = weights.tv_weight * total_variation(pictures)
         return LossTerms(content + style_loss + tv, content, style_loss, tv, self.structure(features, targets))
 
@@ -151,6 +153,17 @@ def style_layer_weights(network_name: str, settings: LossSettings) -> list[float
         return list(settings.style_layer_weights)
     chosen = bool(settings.style_layers) or not settings.normalize or not own
     return [1.0] * len(layers) if chosen else list(own)
+
+
+def picture_shares(styles: int, settings: LossSettings) -> list[float]:
+    """The factor of the style weight for each of ``styles`` style pictures; those of ``settings``, or 1.
+
+    Raises:
+        UserError: another number of factors than of pictures.
+    """
+    if len(settings.style_shares) not in (0, styles):
+        raise UserError(f"style_shares needs a factor for each of {styles} style pictures, got {len(settings.style_shares)}")
+    return list(settings.style_shares) or [1.0] * styles
 
 
 def perceptual_loss(

@@ -25,6 +25,7 @@ class LossSettings:
         content_layers: layers at which the photograph is kept (empty: the loss network's own choice, relu2_2 for a VGG).
         style_layers: layers whose Gram matrices are matched (empty: relu1_2, relu2_2, relu3_3, relu4_3 for a VGG).
         style_layer_weights: a weight for each style layer (empty: the loss network's own choice).
+        style_shares: of several style pictures, a factor of style_weight for each (empty: 1).
         normalize: divide every term by the energy of its target, so that one pair of weights serves every loss network;
             false is the classical formula, which sums over layers and wants weights such as 1e5 and 1e10.
         pooling: the loss network's pooling.
@@ -36,14 +37,16 @@ class LossSettings:
     content_layers: list[str] = field(default_factory=list)
     style_layers: list[str] = field(default_factory=list)
     style_layer_weights: list[float] = field(default_factory=list)
+    style_shares: list[float] = field(default_factory=list)
     normalize: bool = True
     pooling: Literal["max", "average"] = "max"
 
     def __post_init__(self) -> None:
         for name in ("content_weight", "style_weight", "tv_weight"):
             in_range(f"loss.{name}", getattr(self, name), 0, 1e15)
-        for weight in self.style_layer_weights:
-            in_range("loss.style_layer_weights", weight, 0, 1e15)
+        for name in ("style_layer_weights", "style_shares"):
+            for weight in getattr(self, name):
+                in_range(f"loss.{name}", weight, 0, 1e15)
         if self.style_layer_weights and not any(self.style_layer_weights):
             raise UserError("loss.style_layer_weights are all 0; set at least one of them")
         if self.content_weight == self.style_weight == 0:

@@ -87,6 +87,17 @@ def test_each_picture_may_have_a_share_of_the_style_weight(lite, pictures):
     torch.testing.assert_close(shared, 0.25 * alone[0] / 2)
 
 
+def test_each_style_picture_may_have_a_share_of_the_style_weight(lite, pictures):
+    paintings = [pictures[2][0], pictures[2][1]]
+    equal, shared = (PerceptualLoss(lite, paintings, LossSettings(style_shares=shares)) for shares in ([], [0.5, 3.0]))
+    for row, share in enumerate((0.5, 3.0)):
+        style = torch.tensor([row, row])
+        expected = share * equal(pictures[0], pictures[1], style).style
+        torch.testing.assert_close(shared(pictures[0], pictures[1], style).style, expected)
+    with pytest.raises(UserError, match="style_shares needs a factor for each of 2 style pictures, got 3"):
+        PerceptualLoss(lite, paintings, LossSettings(style_shares=[1, 1, 1]))
+
+
 def test_style_layers_count_by_their_weights(lite, pictures):
     def style(weights):
         settings = LossSettings(style_layers=["relu1_2", "relu3_3"], style_layer_weights=weights)
