@@ -18,7 +18,7 @@ import skimage.data
 from PIL import Image
 
 from fast_nst.drawing import draw_painting
-from fast_nst.images import contact_sheet, resize_long_side, save_image
+from fast_nst.images import contact_sheet, labelled_sheet, resize_long_side, save_image
 from fast_nst.styles import shipped_styles
 from fast_nst.stylizer import Stylizer
 
@@ -41,8 +41,8 @@ def model_sheet(arguments: argparse.Namespace) -> None:
 
 def styles_sheet(arguments: argparse.Namespace) -> None:
     photo = photographs(arguments.size)[arguments.photo]
-    cells = [photo, *(Stylizer(name)(photo) for name in shipped_styles())]
-    save_image(contact_sheet([cells[:5], cells[5:]], cell=320), arguments.output)
+    cells = [("photograph", photo), *((name, Stylizer(name)(photo)) for name in shipped_styles())]
+    save_image(labelled_sheet([cells[:5], cells[5:]], cell=320), arguments.output)
 
 
 def strength_rows(arguments: argparse.Namespace) -> None:

@@ -83,15 +83,15 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def contact_sheet(rows: Sequence[Sequence[np.ndarray]], cell: int = 256, gap: int = 4) -> np.ndarray:
-    """Lay pictures out in rows on white, each fitted into ``cell`` x ``cell`` pixels, aspect kept."""
-    columns = max(len(row) for row in rows)
-    pitch = cell + gap
-    sheet = Image.new("RGB", (columns * pitch + gap, len(rows) * pitch + gap), "white")
-    for y, row in enumerate(rows):
-        for x, pixels in enumerate(row):
-            fitted = ImageOps.contain(Image.fromarray(pixels), (cell, cell), RESAMPLING)
-            offset = [(cell - side) // 2 for side in fitted.size]
-            sheet.paste(fitted, (gap + x * pitch + offset[0], gap + y * pitch + offset[1]))
+    """Lay pictures out on white, each fitted into ``cell`` x ``cell`` pixels, each row as high as its highest picture."""
+    fitted = [[_fitted(pixels, cell) for pixels in row] for row in rows]
+    heights = [max(image.height for image in row) for row in fitted]
+    pitch, top = cell + gap, gap
+    sheet = Image.new("RGB", (max(map(len, rows)) * pitch + gap, sum(heights) + len(rows) * gap + gap), "white")
+    for row, height in zip(fitted, heights, strict=True):
+        for x, image in enumerate(row):
+            sheet.paste(image, (gap + x * pitch + (cell - image.width) // 2, top + (height - image.height) // 2))
+        top += height + gap
     return np.asarray(sheet)
 
 

@@ -52,7 +52,7 @@ class PerceptualLoss(nn.Module):
         self.layer_weights = style_layer_weights(network.name, settings)
         targets = [self._style_targets(image) for image in style_images]
         self.styles = len(targets)
-        self.register_buffer("shares", torch.tensor(picture_shares(self.styles, settings), dtype=torch.float32), persistent=False)
+        self.register_buffer("shares", picture_shares(self.styles, settings), persistent=False)
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", torch.cat([target[layer] for target in targets]), persistent=False)
 
@@ -155,15 +155,15 @@ def style_layer_weights(network_name: str, settings: LossSettings) -> list[float
     return [1.0] * len(layers) if chosen else list(own)
 
 
-def picture_shares(styles: int, settings: LossSettings) -> list[float]:
-    """The factor of the style weight for each of ``styles`` style pictures; those of ``settings``, or 1.
+def picture_shares(styles: int, settings: LossSettings) -> Tensor:
+    """The factor of the style weight for each of ``styles`` style pictures, those of ``settings`` or 1, shape (styles,).
 
     Raises:
         UserError: another number of factors than of pictures.
     """
     if len(settings.style_shares) not in (0, styles):
         raise UserError(f"style_shares needs a factor for each of {styles} style pictures, got {len(settings.style_shares)}")
-    return list(settings.style_shares) or [1.0] * styles
+    return torch.tensor(settings.style_shares or [1.0] * styles, dtype=torch.float32)
 
 
 def perceptual_loss(

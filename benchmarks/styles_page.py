@@ -1,0 +1,75 @@
+"""Writes docs/styles.md from what was measured: the card of the base, the paintings' titles and docs/benchmarks/styles.csv.
+
+    python benchmarks/shipped_styles.py ... && python benchmarks/showcase.py strengths --output docs/images/strengths
+    python benchmarks/styles_page.py
+
+Only tables and titles come from here; the words around them are docs/styles.txt.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from string import Template
+
+from fast_nst.styles import shipped_styles
+
+DOCS = Path(__file__).parents[1] / "docs"
+CARD = Path(__file__).parents[1] / "fast_nst" / "pretrained" / "base.json"
+QUALITY = {
+    "Gram relu1_2": "vgg19 Gram relu1_2",
+    "relu2_2": "vgg19 Gram relu2_2",
+    "relu3_3": "vgg19 Gram relu3_3",
+    "relu4_2": "vgg19 Gram relu4_2",
+    "SqueezeNet fire5": "squeezenet1_0 Gram fire5",
+    "r relu2_2": "vgg19 r relu2_2",
+    "r relu3_3": "vgg19 r relu3_3",
+    "r relu4_2": "vgg19 r relu4_2",
+}
+STRENGTHS = ("0", "0.3", "0.6", "1", "1.5")
+STRENGTH = {("VGG-19 at " if one == "0" else "") + one: f"vgg19 style at {one}" for one in STRENGTHS}
+STRENGTH |= {("SqueezeNet at " if one == "0" else " ") + one: f"squeezenet1_0 style at {one}" for one in STRENGTHS}
+EQUIVALENT = {f"N* at {size}, {what}": f"N* {size} {what}" for size in (256, 512) for what in ("least", "median")}
+
+
+def table(rows: list[dict[str, str]], columns: dict[str, str]) -> str:
+    """A Markdown table of ``columns`` (heading -> column of ``rows``), a line for each style."""
+    lines = [["style", *columns], ["---"] * (len(columns) + 1)]
+    lines += [[row["style"], *(row[column] for column in columns.values())] for row in rows]
+    return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)
+
+
+def gallery() -> str:
+    """A heading, the painting's title and licence, and a row of pictures for each style."""
+    parts = []
+    for name, style in shipped_styles().items():
+        line = f"{style.painter}, *{style.title}*, {style.year}; {style.licence}."
+        parts.append(f"## {name}\n\n{line}\n\n![photograph, and strength 0.3, 0.6 and 1](images/strengths/{name}.jpg)")
+    return "\n\n".join(parts)
+
+
+def training(card: dict) -> str:
+    """Steps, time and place of the run on the card, which is the second part of the base's training."""
+    sizes, machine = card["sizes"], card["machine"]
+    crops = f"{card['steps']:,} steps of {sizes['batch']} crops of {sizes['crop']}"
+    return f"second part: {crops}, {card['seconds'] / 60:.0f} minutes, {machine['threads']} threads, {machine['device']}"
+
+
+def losses(card: dict) -> str:
+    """The card's losses on its preview photographs, in a line."""
+    found, weight = card["preview_losses"], card["loss"]["style_weight"]
+    return f"content {found['content']}, style {found['style']} (weight {weight:g}), structure r {found['structure']}"
+
+
+def main() -> None:
+    card = json.loads(CARD.read_text())
+    with (DOCS / "benchmarks" / "styles.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    values = {"gallery": gallery(), "quality": table(rows, QUALITY), "strengths": table(rows, STRENGTH)}
+    values |= {"equivalents": table(rows, EQUIVALENT), "training": training(card), "losses": losses(card)}
+    (DOCS / "styles.md").write_text(Template((DOCS / "styles.txt").read_text()).substitute(values))
+
+
+if __name__ == "__main__":
+    main()
