@@ -28,16 +28,18 @@ LAYERS = {
 }
 SIZE = (480, 320)
 
+Features = dict[str, torch.Tensor]
+
 
 def distance(value: torch.Tensor, target: torch.Tensor) -> float:
     return ((value - target).square().mean() / energy(target)).item()
 
 
 @torch.no_grad()
-def measure(network: LossNetwork, photo: torch.Tensor, picture: torch.Tensor, painting: dict[str, torch.Tensor]) -> dict:
-    of_photo, of_picture = network(photo), network(picture)
+def measure(of_photo: Features, of_picture: Features, painting: Features) -> dict[str, tuple[float, ...]]:
+    """Gram distance of photograph and picture to the painting's, content distance and structure r, for each layer."""
     rows = {}
-    for layer in network.layers:
+    for layer in of_photo:
         rows[layer] = (
             distance(gram_matrix(of_photo[layer]), painting[layer]),
             distance(gram_matrix(of_picture[layer]), painting[layer]),
@@ -74,7 +76,7 @@ def main() -> None:
         for network in networks:
             with torch.no_grad():
                 targets = {layer: gram_matrix(value) for layer, value in network(painting).items()}
-            table = [measure(network, *pair, targets) for pair in pairs]
+                table = [measure(network(photo), network(picture), targets) for photo, picture in pairs]
             for layer in network.layers:
                 means = np.mean([row[layer] for row in table], 0)
                 print(f"| {network.name} | {layer} | " + " | ".join(f"{value:.3f}" for value in means) + " |")

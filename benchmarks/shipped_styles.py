@@ -43,15 +43,16 @@ def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: li
     """Structure r and Gram distances at full strength, and SqueezeNet's and VGG-19's style distance at every strength."""
     target = to_tensor(np.asarray(resize_long_side(open_image(painting), STYLE_SIZE)))[None]
     grams = [{layer: gram_matrix(value) for layer, value in network(target).items()} for network in networks]
+    of_photos = [[network(to_tensor(photo)[None]) for photo in photos] for network in networks]
     row: dict[str, float] = {}
     for strength in STRENGTHS:
         stylizer = Stylizer(name, strength=strength)
         results = [stylizer(photo) for photo in photos]
         if strength == 0:
             row["psnr at 0"] = min(psnr(result, photo) for result, photo in zip(results, photos, strict=True))
-        for network, gram in zip(networks, grams, strict=True):
-            pairs = zip(photos, results, strict=True)
-            table = [measure(network, to_tensor(photo)[None], to_tensor(result)[None], gram) for photo, result in pairs]
+        for network, features, gram in zip(networks, of_photos, grams, strict=True):
+            pairs = zip(features, results, strict=True)
+            table = [measure(of_photo, network(to_tensor(result)[None]), gram) for of_photo, result in pairs]
             means = {layer: np.mean([values[layer] for values in table], 0) for layer in network.layers}
             row[f"{network.name} style at {strength:g}"] = float(np.mean([value[1] for value in means.values()]))
             if strength == 1:

@@ -1,6 +1,6 @@
 """Makes ``lite``, the slim loss network that ships in the package, from a classifier's features.
 
-The student is a VGG of 16-32-64-128 channels. A 1 x 1 convolution (a head) on each of its named layers regresses the
+The student is a VGG of 24-48-96-192 channels. A 1 x 1 convolution (a head) on each of its named layers regresses the
 teacher's features there, so that whatever the teacher tells apart, the student tells apart too (Romero et al. 2015,
 FitNets, with a linear regressor). Heads are thrown away. Batch norms speed the training and are folded into the
 convolutions at its end. With ``gram_weight``, the Gram matrices of the estimated features must
@@ -91,8 +91,8 @@ class DistillationModule(pl.LightningModule):
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         photos = photos.contiguous(memory_format=torch.channels_last)
-        targets = self.teacher(photos)
-        estimates = self.student((photos - self.teacher.mean) / self.teacher.std)
+        targets = {name: value.float() for name, value in self.teacher(photos).items()}
+        estimates = {name: value.float() for name, value in self.student(self.teacher.normalized(photos)).items()}
         distances = {name: (estimates[name] - targets[name]).square().mean() / targets[name].var() for name in targets}
         self.log_dict(distances, prog_bar=True)
         grams = [_gram_distance(estimates[name], targets[name]) for name in targets if self.gram_weight]

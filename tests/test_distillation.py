@@ -25,7 +25,7 @@ def settings(photos, tmp_path) -> DistillSettings:
 def test_the_distilled_file_is_a_loss_network_with_a_card(settings):
     card = distill(settings)
     network = LossNetwork("lite", LAYERS, settings.output)
-    assert network(torch.rand(1, 3, 32, 32))["relu4_3"].shape == (1, 128, 4, 4)
+    assert network(torch.rand(1, 3, 32, 32))["relu4_3"].shape == (1, 192, 4, 4)
     assert all(tensor.dtype == torch.float16 for tensor in load_file(settings.output).values())
     assert json.loads(Path(settings.output).with_suffix(".json").read_text()) == card
     assert set(card["correlation"]) == set(LAYERS) and card["photographs"] == 3

@@ -4,7 +4,7 @@ Images are float RGB in [0, 1], shape (B, 3, H, W); the normalisation that the c
 Layers carry the papers' names (``relu4_3`` is the third rectifier of the fourth block), and the network ends after the
 deepest layer asked for. Weights are torchvision's: downloaded at first use, or read from a file in torchvision's keys.
 
-``lite`` is this project's own: a slim VGG (16-32-64-128 channels) distilled from VGG-19, which ships in the package.
+``lite`` is this project's own: a slim VGG (24-48-96-192 channels) distilled from VGG-19, which ships in the package.
 
 Departures from the papers: none in the features; convolutions are the classifiers' own, zero-padded.
 """
@@ -27,7 +27,7 @@ from fast_nst.tensor_files import read_tensors
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE_WEIGHTS = Path(__file__).parent.parent / "pretrained" / "lite.safetensors"
-LITE_CHANNELS = [16, 16, "M", 32, 32, "M", 64, 64, 64, "M", 128, 128, 128, "M"]
+LITE_CHANNELS = [24, 24, "M", 48, 48, "M", 96, 96, 96, "M", 192, 192, 192, "M"]
 POOLINGS = ("max", "average")
 
 
