@@ -1,10 +1,10 @@
-"""Every shipped style in numbers: structure kept, style reached, and the iterations of per-image optimisation it replaces.
+"""Every shipped style in numbers: structure kept, and style reached at every strength.
 
     python benchmarks/shipped_styles.py --paintings paintings --photos val --vgg19 vgg19_features.safetensors \
         --squeezenet squeezenet1_0.safetensors
 
-Photographs must be held out. Distances are divided by the energy of their target, as in benchmarks/quality.py; N* is that of
-`fast-nst evaluate` with its defaults, under lite. Prints Markdown tables, and writes docs/benchmarks/styles.csv.
+Photographs must be held out. Distances are divided by the energy of their target, as in benchmarks/quality.py. Writes
+docs/benchmarks/styles.csv.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from quality import LAYERS, SIZE, measure
 from tqdm import tqdm
 
 from fast_nst.data import to_tensor
-from fast_nst.evaluation import evaluate
 from fast_nst.functional import gram_matrix
 from fast_nst.images import find_images, open_image, resize_long_side
 from fast_nst.networks.loss_network import LossNetwork
-from fast_nst.settings import EvaluateSettings
 from fast_nst.styles import shipped_styles
 from fast_nst.stylizer import Stylizer
 
@@ -61,26 +59,11 @@ def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: li
     return row
 
 
-def equivalents(name: str, painting: Path, arguments: argparse.Namespace) -> dict[str, float]:
-    """N* from the photograph, least and median over photographs, for each size."""
-    row = {}
-    for size in arguments.sizes:
-        settings = EvaluateSettings(name, str(painting), arguments.photos, f"evaluation/{name}_{size}")
-        settings.count, settings.size, settings.iterations = arguments.equivalents, size, arguments.iterations
-        settings.second_network, settings.second_weights = "squeezenet1_0", arguments.squeezenet
-        counts = [one.n_photo for one in evaluate(settings, noise=False).rows]
-        row |= {f"N* {size} least": min(counts), f"N* {size} median": float(np.median(counts))}
-    return row
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--paintings", required=True)
     parser.add_argument("--photos", required=True)
-    parser.add_argument("--count", type=int, default=8, help="photographs for quality")
-    parser.add_argument("--equivalents", type=int, default=4, help="photographs for N*; 0 leaves it out")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
-    parser.add_argument("--iterations", type=int, default=150)
+    parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--vgg19", required=True)
     parser.add_argument("--squeezenet", required=True)
     arguments = parser.parse_args()
@@ -92,8 +75,6 @@ def main() -> None:
     for name in tqdm(shipped_styles(), unit="style"):
         painting = next(path for path in find_images(Path(arguments.paintings)) if path.stem == name)
         rows.append({"style": name} | quality_of(name, painting, photos, networks))
-        if arguments.equivalents:
-            rows[-1] |= equivalents(name, painting, arguments)
         print(rows[-1], flush=True)
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     with TABLE.open("w", newline="") as file:

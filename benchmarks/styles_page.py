@@ -1,6 +1,7 @@
-"""Writes docs/styles.md from what was measured: the card of the base, the paintings' titles and docs/benchmarks/styles.csv.
+"""Writes docs/styles.md from what was measured: the card of the base, the paintings' titles and docs/benchmarks.
 
-    python benchmarks/shipped_styles.py ... && python benchmarks/showcase.py strengths --output docs/images/strengths
+    python benchmarks/shipped_styles.py ... && python benchmarks/equivalents.py ...
+    python benchmarks/showcase.py strengths --output docs/images/strengths
     python benchmarks/styles_page.py
 
 Only tables and titles come from here; the words around them are docs/styles.txt.
@@ -12,6 +13,8 @@ import csv
 import json
 from pathlib import Path
 from string import Template
+
+import numpy as np
 
 from fast_nst.styles import shipped_styles
 
@@ -30,7 +33,7 @@ QUALITY = {
 STRENGTHS = ("0", "0.3", "0.6", "1", "1.5")
 STRENGTH = {("VGG-19 at " if one == "0" else "") + one: f"vgg19 style at {one}" for one in STRENGTHS}
 STRENGTH |= {("SqueezeNet at " if one == "0" else " ") + one: f"squeezenet1_0 style at {one}" for one in STRENGTHS}
-EQUIVALENT = {f"N* at {size}, {what}": f"N* {size} {what}" for size in (256, 512) for what in ("least", "median")}
+SIZES = (256, 512)
 
 
 def table(rows: list[dict[str, str]], columns: dict[str, str]) -> str:
@@ -38,6 +41,26 @@ def table(rows: list[dict[str, str]], columns: dict[str, str]) -> str:
     lines = [["style", *columns], ["---"] * (len(columns) + 1)]
     lines += [[row["style"], *(row[column] for column in columns.values())] for row in rows]
     return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)
+
+
+def equivalents() -> str:
+    """A Markdown table of N* in docs/benchmarks/equivalents.csv: least, median and greatest, for each style and size."""
+    with (DOCS / "benchmarks" / "equivalents.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    headings = {f"{size} pixels: least, median, greatest": size for size in SIZES}
+    found = []
+    for name in shipped_styles():
+        counts = {size: _counts(rows, name, size) for size in SIZES}
+        found.append({"style": name} | {str(size): _spread(values) for size, values in counts.items()})
+    return table(found, {heading: str(size) for heading, size in headings.items()})
+
+
+def _counts(rows: list[dict[str, str]], name: str, size: int) -> list[int]:
+    return [int(row["n_photo"]) for row in rows if (row["style"], row["size"]) == (name, str(size))]
+
+
+def _spread(counts: list[int]) -> str:
+    return f"{min(counts)}, {np.median(counts):g}, {max(counts)}" if counts else "not measured"
 
 
 def gallery() -> str:
@@ -67,7 +90,7 @@ def main() -> None:
     with (DOCS / "benchmarks" / "styles.csv").open() as file:
         rows = list(csv.DictReader(file))
     values = {"gallery": gallery(), "quality": table(rows, QUALITY), "strengths": table(rows, STRENGTH)}
-    values |= {"equivalents": table(rows, EQUIVALENT), "training": training(card), "losses": losses(card)}
+    values |= {"equivalents": equivalents(), "training": training(card), "losses": losses(card)}
     (DOCS / "styles.md").write_text(Template((DOCS / "styles.txt").read_text()).substitute(values))
 
 
