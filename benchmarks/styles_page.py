@@ -47,16 +47,17 @@ def equivalents() -> str:
     """A Markdown table of N* in docs/benchmarks/equivalents.csv: least, median and greatest, for each style and size."""
     with (DOCS / "benchmarks" / "equivalents.csv").open() as file:
         rows = list(csv.DictReader(file))
-    headings = {f"{size} pixels: least, median, greatest": size for size in SIZES}
+    headings = {f"{size} pixels, from {start}": (size, start) for size in SIZES for start in ("photo", "noise")}
     found = []
     for name in shipped_styles():
-        counts = {size: _counts(rows, name, size) for size in SIZES}
-        found.append({"style": name} | {str(size): _spread(values) for size, values in counts.items()})
-    return table(found, {heading: str(size) for heading, size in headings.items()})
+        spreads = {heading: _spread(_counts(rows, name, *column)) for heading, column in headings.items()}
+        found.append({"style": name} | spreads)
+    return table(found, {heading: heading for heading in headings})
 
 
-def _counts(rows: list[dict[str, str]], name: str, size: int) -> list[int]:
-    return [int(row["n_photo"]) for row in rows if (row["style"], row["size"]) == (name, str(size))]
+def _counts(rows: list[dict[str, str]], name: str, size: int, start: str) -> list[int]:
+    column, of_style = f"n_{start}", [row for row in rows if (row["style"], row["size"]) == (name, str(size))]
+    return [int(row[column]) for row in of_style if row[column]]
 
 
 def _spread(counts: list[int]) -> str:
