@@ -3,7 +3,7 @@
     python benchmarks/equivalents.py --paintings paintings --photos coco --vgg19 vgg19_features.safetensors --sizes 256 512
 
 L-BFGS starts from the photograph, and from noise, and goes on until the objective is the network's (`fast-nst evaluate`;
-Johnson et al. 2016, Fig. 5). The objective is that of the base's training: under VGG-19, with the weights on the base's card.
+Johnson et al. 2016, Fig. 5). The objective is that of the base's training, under VGG-19 with the weights on the base's card.
 Photographs must be held out. Every figure goes to docs/benchmarks/equivalents.csv as soon as it is there, and what is there
 is not measured again.
 """

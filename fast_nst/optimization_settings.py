@@ -134,8 +134,8 @@ class OptimizeSettings:
             list(self.content_layers),
             list(self.style_layers),
             list(self.style_layer_weights),
-            self.formula == "normalized",
-            self.pooling,
+            normalize=self.formula == "normalized",
+            pooling=self.pooling,
         )
 
     def _check_weights(self) -> None:
