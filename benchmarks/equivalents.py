@@ -37,7 +37,7 @@ FIELDS = (
     "n_noise",
     "total",
     "content",
-    "style_distance",
+    "style_term",
     "structure",
     "ssim",
     "seconds",
