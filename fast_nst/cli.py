@@ -19,6 +19,7 @@ import fast_nst
 from fast_nst.errors import UserError, unknown
 from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings, SweepSettings
 from fast_nst.settings import DistillSettings, EvaluateSettings, TrainSettings
+from fast_nst.stylize_settings import StylizeSettings
 
 
 def train(settings: TrainSettings) -> None:
@@ -38,29 +39,13 @@ def train(settings: TrainSettings) -> None:
     print(f"  use it by name:  fast-nst styles add {_shown(run.folder.path)}")
 
 
-def stylize(
-    inputs: list[str],
-    style: str,
-    output: str,
-    strength: float = 1.0,
-    size: int | None = None,
-    threads: int | None = None,
-) -> None:
-    """Stylise photographs, with a style that ships, a blend of several, or a model of your own.
+def stylize(settings: StylizeSettings) -> None:
+    """Stylise photographs, with a style that ships, a blend of several, or a model of your own."""
+    from fast_nst.batch import stylize_files
 
-    Args:
-        inputs: photographs, or folders of them.
-        style: a name that `fast-nst styles` lists, a blend such as great_wave:0.7,the_scream:0.3, a run's folder such as
-            checkpoints/great_wave, or an .onnx file.
-        output: the picture to write; for several photographs, a folder.
-        strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
-        size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is).
-        threads: processor threads (none: all cores).
-    """
-    from fast_nst.stylizer import Stylizer, stylize_files
-
-    written = stylize_files(Stylizer(style, threads, strength), inputs, output, size)
-    print(written[0] if len(written) == 1 else f"{len(written)} pictures in {output}")
+    written = stylize_files(settings)
+    if written:
+        print(written[0] if len(written) == 1 else f"{len(written)} pictures in {settings.output or 'their folders'}")
 
 
 def styles(action: list[str], name: str | None = None) -> None:
@@ -195,6 +180,7 @@ POSITIONAL = {
     "reconstruct": "photo",
 }
 MAY_BE_EMPTY = {"action"}
+STOPPED = dict.fromkeys(("train", "optimize"), "stopped; it goes on from its last checkpoint with --resume")
 ALIASES = {"--base": "--from"}
 
 
@@ -206,10 +192,10 @@ class Parser(ArgumentParser):
         fail(f"{' '.join(lines)} (see {self.prog} --help)")
 
 
-def fail(message: str) -> None:
-    """Say what is wrong in one line, and end with code 2."""
+def fail(message: str, code: int = 2) -> None:
+    """Say what is wrong in one line, and end with ``code``."""
     print(f"fast-nst: {message}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 def parser_of(command: str) -> Parser:
@@ -284,9 +270,9 @@ def run(command: str, arguments: list[str]) -> None:
         settings, function = settings_class(COMMANDS[command]), COMMANDS[command]
         function(settings(**values)) if settings else function(**values)
     except UserError as error:
-        fail(str(error))
+        fail(str(error), error.code)
     except KeyboardInterrupt:
-        fail("stopped; a training goes on from its last checkpoint with --resume")
+        fail(STOPPED.get(command, "stopped"), 130)
 
 
 def _shown(path: Path) -> str:

@@ -1,6 +1,6 @@
 """The one exception that a caller's mistake raises: its text is one sentence and says what to do.
 
-The command line prints it as one line and exits with code 2; nothing else is ever shown without a traceback.
+The command line prints it as one line and exits with its code; nothing else is ever shown without a traceback.
 """
 
 from __future__ import annotations
@@ -11,6 +11,14 @@ from collections.abc import Iterable
 
 class UserError(ValueError):
     """What came, what is needed, what to do: in one line, for the person who runs the command."""
+
+    code = 2
+
+
+class PartlyDone(UserError):
+    """Some of many failed, and are listed; the rest is done."""
+
+    code = 1
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,18 +39,25 @@ def open_image(path: str | Path, draft_size: tuple[int, int] | None = None) -> I
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no picture at {path}; check the path")
+    with reading(path), Image.open(path) as image:
+        check_size(image, path)
+        if draft_size is not None:
+            image.draft("RGB", draft_size)
+        return to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def reading(name: str | Path) -> Iterator[None]:
+    """Whatever goes wrong while the picture ``name`` is decoded becomes a UserError; Pillow's warnings are not shown."""
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _check_size(image, path)
-            if draft_size is not None:
-                image.draft("RGB", draft_size)
-            return _to_rgb(ImageOps.exif_transpose(image))
+            yield
     except UserError:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, MemoryError, TypeError) as error:
         raise UserError(
-            f"cannot read {path} as a picture; it is damaged or of a format that Pillow does not know"
+            f"cannot read {name} as a picture; it is damaged or of a format that Pillow does not know"
         ) from error
 
 
@@ -76,9 +84,9 @@ def save_image(pixels: np.ndarray, path: str | Path) -> None:
         Image.fromarray(pixels).save(temporary, quality=95)
 
 
-def find_images(folder: str | Path) -> list[Path]:
-    """Every picture in ``folder`` and below, by name, hidden files left out."""
-    files = Path(folder).rglob("*")
+def find_images(folder: str | Path, recursive: bool = True) -> list[Path]:
+    """Every picture in ``folder``, and below if ``recursive``, by name, hidden files left out."""
+    files = Path(folder).rglob("*") if recursive else Path(folder).iterdir()
     return sorted(file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
 
 
@@ -124,29 +132,31 @@ def _cut(label: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     return label
 
 
-def _check_size(image: Image.Image, path: Path) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        megapixels = image.width * image.height / 1e6
-        raise UserError(f"{path} has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} are read; make it smaller")
+def check_size(image: Image.Image, name: str | Path, most: int | None = None, frames: int = 1) -> None:
+    """Raise a UserError where ``frames`` pictures like ``image`` have more than ``most`` pixels (none: ``MAX_PIXELS``)."""
+    found, most = image.width * image.height * frames, MAX_PIXELS if most is None else most
+    if found > most:
+        raise UserError(f"{name} has {found / 1e6:.3g} megapixels, at most {most / 1e6:.3g} are read; make it smaller")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    image = _to_eight_bits(image)
+def to_rgb(image: Image.Image) -> Image.Image:
+    """``image`` in mode RGB: eight bits, sRGB by its embedded profile, transparency laid on white."""
+    image = to_eight_bits(image)
     if image.has_transparency_data:
         profile, image = image.info.get("icc_profile"), image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
         image.info["icc_profile"] = profile
-    return _to_srgb(image).convert("RGB")
+    return to_srgb(image).convert("RGB")
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
+def to_eight_bits(image: Image.Image) -> Image.Image:
     """Sixteen-bit greys scaled to eight; Pillow's own conversion would cut them off at 255."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
+def to_srgb(image: Image.Image) -> Image.Image:
     """Apply an embedded colour profile; one that is broken or of another colour model is ignored, as browsers do."""
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in ("RGB", "CMYK", "L"):

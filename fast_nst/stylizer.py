@@ -2,45 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
+from PIL import Image
 
 from fast_nst.errors import UserError
-from fast_nst.images import SUFFIXES, find_images, load_image, save_image
+from fast_nst.images import to_rgb
+from fast_nst.looks import mixed, resized, soft_mask, with_colours_of
 from fast_nst.models import Model
 from fast_nst.settings import in_range
 from fast_nst.styles import Part, parse_blend, plan_blend
+from fast_nst.stylize_settings import MAX_STRENGTH, MIN_SIDE, STROKES
 
-MIN_SIDE = 16
 MAX_PIXELS = 24_000_000
-MAX_STRENGTH = 1.5
+
+Pixels = TypeVar("Pixels", np.ndarray, Image.Image)
 
 
 class Stylizer:
-    """A style, a blend of styles, or a trained model: ``Stylizer("great_wave:0.7,the_scream:0.3", strength=0.8)(pixels)``.
+    """A style, a blend of styles, or a trained model, ready to draw; threads may share it.
+
+    ``Stylizer("great_wave:0.7,the_scream:0.3", strength=0.8)(picture)``
 
     Args:
         style: names of styles with their weights, a run's folder or an ``.onnx`` file.
         threads: processor threads; None is all cores.
         strength: 0 is the photograph, 1 the style; up to 1.5 exaggerates it.
+        stroke_size: 2 draws strokes twice as large: the network sees the picture at half its size.
+        preserve_color: keep the photograph's own colours, and take light and dark alone from the style.
     Raises:
-        UserError: no such style or model, weights that make no blend, or a strength out of range.
+        UserError: no such style or model, weights that make no blend, or a number out of range.
     """
 
-    def __init__(self, style: str | Path, threads: int | None = None, strength: float = 1.0) -> None:
+    def __init__(
+        self,
+        style: str | Path,
+        threads: int | None = None,
+        strength: float = 1.0,
+        stroke_size: float = 1.0,
+        preserve_color: bool = False,
+    ) -> None:
         in_range("strength", strength, 0, MAX_STRENGTH)
+        in_range("stroke_size", stroke_size, *STROKES)
         self.parts = [_Part(part, threads, strength) for part in plan_blend(parse_blend(str(style)))]
         self.metadata = self.parts[0].model.metadata
+        self.stroke_size, self.preserve_color = stroke_size, preserve_color
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Stylise uint8 RGB (H, W, 3), or a batch (B, H, W, 3); the result has the same shape."""
-        batch = pixels if pixels.ndim == 4 else pixels[None]
+    def __call__(self, picture: Pixels, mask: Image.Image | None = None) -> Pixels:
+        """Stylise a Pillow image, uint8 RGB (H, W, 3), or a batch (B, H, W, 3); the result is of the same kind and shape.
+
+        Args:
+            mask: stylise where it is white, leave the photograph where it is black; it is fitted to the picture, and its
+                edges are softened.
+        Raises:
+            UserError: a picture under 16 pixels a side, or too large for memory.
+        """
+        if isinstance(picture, Image.Image):
+            return Image.fromarray(self(np.asarray(to_rgb(picture)), mask))
+        batch = picture if picture.ndim == 4 else picture[None]
         _check_extent(*batch.shape[1:3])
-        result = _mixed([(part.draw(batch), part.share) for part in self.parts])
-        return result if pixels.ndim == 4 else result[0]
+        result = mixed([(self._drawn(part, batch), part.share) for part in self.parts])
+        if self.preserve_color:
+            result = np.stack([with_colours_of(*pair) for pair in zip(result, batch, strict=True)])
+        if mask is not None:
+            inside = soft_mask(mask, batch.shape[2:0:-1])
+            result = mixed([(result, inside), (batch, 1 - inside)])
+        return result if picture.ndim == 4 else result[0]
+
+    def _drawn(self, part: _Part, batch: np.ndarray) -> np.ndarray:
+        if self.stroke_size == 1:
+            return part.draw(batch)
+        size = batch.shape[2:0:-1]
+        seen = tuple(max(MIN_SIDE, round(side / self.stroke_size)) for side in size)
+        _check_extent(seen[1], seen[0])
+        drawn = part.draw(np.stack([resized(picture, seen) for picture in batch]))
+        return np.stack([resized(picture, size) for picture in drawn])
 
 
 class _Part:
@@ -53,106 +91,7 @@ class _Part:
 
     def draw(self, batch: np.ndarray) -> np.ndarray:
         picture = self.model(batch, self.weights)
-        return _mixed([(picture, self.strength), (batch, 1 - self.strength)])
-
-
-def _mixed(pictures: list[tuple[np.ndarray, float]]) -> np.ndarray:
-    """uint8 sRGB pictures mixed by their shares in linear light, as lamps would mix."""
-    wanted = [(picture, share) for picture, share in pictures if share != 0]
-    if len(wanted) == 1 and wanted[0][1] == 1:
-        return wanted[0][0]
-    light = sum(np.float32(share) * SRGB_TO_LIGHT[picture] for picture, share in wanted)
-    light = np.clip(light, 0, 1)
-    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
-    return np.rint(srgb * 255).astype(np.uint8)
-
-
-def _srgb_to_light() -> np.ndarray:
-    """The light of each of 256 sRGB values, in [0, 1] (IEC 61966-2-1)."""
-    srgb = np.arange(256, dtype=np.float32) / 255
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-SRGB_TO_LIGHT = _srgb_to_light()
-
-
-def stylize_files(stylizer: Stylizer, inputs: Sequence[str], output: str, size: int | None = None) -> list[Path]:
-    """Stylise files and folders of pictures into ``output``: a file for one picture, a folder for several.
-
-    With several pictures, one that cannot be read is named at the end and does not stop the others.
-
-    Args:
-        size: longer side in pixels to reduce the photographs to; None leaves them as they are.
-    Returns:
-        the files written.
-    Raises:
-        UserError: no pictures, an unusable output, or, with one picture, one that cannot be read.
-    """
-    if size is not None:
-        in_range("size", size, MIN_SIDE, 100_000)
-    jobs = plan(inputs, Path(output))
-    if len(jobs) == 1:
-        return [_stylize_file(stylizer, *jobs[0], size)]
-    written, failures = [], []
-    for source, target in tqdm(jobs, unit="picture"):
-        try:
-            written.append(_stylize_file(stylizer, source, target, size))
-        except UserError as error:
-            failures.append(str(error))
-    if failures:
-        raise UserError(f"{len(written)} of {len(jobs)} pictures written to {output}; failed: {'; '.join(failures[:5])}")
-    return written
-
-
-def plan(inputs: Iterable[str], output: Path) -> list[tuple[Path, Path]]:
-    """Which picture goes where: pairs of source and target, no two targets alike."""
-    jobs, folders = [], False
-    for source in map(Path, inputs):
-        folders |= source.is_dir()
-        found = find_images(source) if source.is_dir() else [source]
-        root = source if source.is_dir() else source.parent
-        jobs += [(picture, picture.relative_to(root)) for picture in found if not _is_result(picture, root, output)]
-    if not jobs:
-        raise UserError(f"no pictures in {', '.join(map(str, inputs))}; give photographs or folders of them")
-    if len(jobs) == 1 and not folders and not output.is_dir():
-        return [(jobs[0][0], _writable_name(output))]
-    if output.suffix.lower() in SUFFIXES or output.is_file():
-        raise UserError(f"{len(jobs)} pictures need a folder as --output, got {output}")
-    return _distinct([(source, output / name) for source, name in jobs])
-
-
-def _distinct(jobs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """Targets that would fall on one another, or on their source, get a number."""
-    taken: set[Path] = {source.resolve() for source, _ in jobs}
-    result = []
-    for source, target in jobs:
-        candidate, number = target, 1
-        while candidate.resolve() in taken:
-            number += 1
-            candidate = target.with_name(f"{target.stem}_{number}{target.suffix}")
-        taken.add(candidate.resolve())
-        result.append((source, candidate))
-    return result
-
-
-def _is_result(picture: Path, root: Path, output: Path) -> bool:
-    """Whether ``picture``, found in ``root``, comes from an earlier run: the output folder lies below ``root``."""
-    below = root.resolve() in output.resolve().parents
-    return below and output.is_dir() and output.resolve() in picture.resolve().parents
-
-
-def _writable_name(output: Path) -> Path:
-    if output.suffix.lower() not in SUFFIXES:
-        raise UserError(f"--output {output} has no picture's ending; choose one of {' '.join(sorted(SUFFIXES))}")
-    return output
-
-
-def _stylize_file(stylizer: Stylizer, source: Path, target: Path, size: int | None) -> Path:
-    try:
-        save_image(stylizer(load_image(source, size)), target)
-    except UserError as error:
-        raise UserError(str(error).replace("the picture", str(source), 1)) from error
-    return target
+        return mixed([(picture, self.strength), (batch, 1 - self.strength)])
 
 
 def _check_extent(height: int, width: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import skimage.data
 import torch
@@ -13,6 +15,7 @@ from fast_nst.images import save_image
 from fast_nst.networks.loss_network import ARCHITECTURES, LossNetwork, _truncated_chain
 from fast_nst.runs import Run, train
 from fast_nst.settings import TrainSettings
+from fast_nst.stylizer import Stylizer
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -77,3 +80,27 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("TORCH_HOME", os.devnull + "-absent")
+
+
+@pytest.fixture(scope="session")
+def negative(tmp_path_factory: pytest.TempPathFactory) -> Stylizer:
+    """A model whose result is known by hand: 255 - x."""
+    helper, shape = onnx.helper, ["b", "h", "w", 3]
+    kind = onnx.TensorProto.UINT8
+    graph = helper.make_graph(
+        [helper.make_node("BitwiseNot", ["image"], ["picture"])],
+        "negative",
+        [helper.make_tensor_value_info("image", kind, shape), helper.make_tensor_value_info("style", 1, [1])],
+        [helper.make_tensor_value_info("picture", kind, shape)],
+        [helper.make_tensor("style", 1, [1], [1.0])],
+    )
+    path = tmp_path_factory.mktemp("negative") / "negative.onnx"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    helper.set_model_props(model, {"rows": '["negative"]', "own": "negative"})
+    onnx.save(model, path)
+    return Stylizer(path)
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

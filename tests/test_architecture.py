@@ -11,11 +11,11 @@ FLOORS = [
     {"files"},
     {"settings", "functional", "images", "drawing", "tensor_files", "film"},
     {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "models"}
-    | {"style_statistics", "optimization_settings", "colours"},
+    | {"style_statistics", "optimization_settings", "colours", "stylize_settings", "picture_files", "looks"},
     {"losses", "weights", "styles", "callbacks"},
     {"training", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer"}
     | {"gatys", "image_loss", "sources", "optimization_card"},
-    {"runs", "evaluation", "optimization"},
+    {"runs", "evaluation", "optimization", "batch"},
     {"reconstruction", "sweep"},
     {"cli"},
     {"__main__"},

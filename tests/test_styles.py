@@ -9,10 +9,11 @@ from fast_nst import styles
 from fast_nst.cli import main
 from fast_nst.errors import UserError
 from fast_nst.export import export_onnx
+from fast_nst.looks import SRGB_TO_LIGHT, mixed
 from fast_nst.models import Model
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.styles import add_style, added_styles, find_style, find_styles, parse_blend, plan_blend, remove_style
-from fast_nst.stylizer import SRGB_TO_LIGHT, Stylizer
+from fast_nst.stylizer import Stylizer
 
 
 @pytest.fixture(autouse=True)
@@ -87,10 +88,9 @@ def test_styles_of_two_models_mix_as_light(model, pixels):
 
 
 def test_half_white_and_half_black_light_is_the_grey_of_srgb():
-    from fast_nst.stylizer import _mixed
 
     white, black = np.full((1, 1, 1, 3), 255, np.uint8), np.zeros((1, 1, 1, 3), np.uint8)
-    assert _mixed([(white, 0.5), (black, 0.5)]).ravel().tolist() == [188] * 3  # IEC 61966-2-1
+    assert mixed([(white, 0.5), (black, 0.5)]).ravel().tolist() == [188] * 3  # IEC 61966-2-1
     assert SRGB_TO_LIGHT[188] == pytest.approx(0.5, abs=0.003)
 
 

@@ -1,106 +1,68 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from PIL import Image
 
+import fast_nst
 from fast_nst.errors import UserError
-from fast_nst.images import load_image, save_image
-from fast_nst.stylizer import Stylizer, plan, stylize_files
+from fast_nst.images import save_image
+from fast_nst.stylizer import Stylizer
 
 
-@pytest.fixture(scope="module")
-def negative(tmp_path_factory: pytest.TempPathFactory) -> Stylizer:
-    """A model whose result is known by hand: 255 - x."""
-    helper, shape = onnx.helper, ["b", "h", "w", 3]
-    kind = onnx.TensorProto.UINT8
-    graph = helper.make_graph(
-        [helper.make_node("BitwiseNot", ["image"], ["picture"])],
-        "negative",
-        [helper.make_tensor_value_info("image", kind, shape), helper.make_tensor_value_info("style", 1, [1])],
-        [helper.make_tensor_value_info("picture", kind, shape)],
-        [helper.make_tensor("style", 1, [1], [1.0])],
-    )
-    path = tmp_path_factory.mktemp("negative") / "negative.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    helper.set_model_props(model, {"rows": '["negative"]', "own": "negative"})
-    onnx.save(model, path)
-    return Stylizer(path)
+def test_the_package_offers_the_stylizer_and_nothing_else_by_mistake():
+    assert fast_nst.Stylizer is Stylizer
+    with pytest.raises(AttributeError, match="Styliser"):
+        fast_nst.Styliser  # noqa: B018
 
 
-@pytest.fixture
-def pixels() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+def test_a_pillow_image_gives_a_pillow_image(negative, pixels):
+    result = negative(Image.fromarray(pixels))
+    np.testing.assert_array_equal(np.asarray(result), 255 - pixels)
+    grey = negative(Image.fromarray(pixels).convert("L"))
+    assert grey.mode == "RGB"
 
 
-def test_a_file_becomes_a_file(negative, pixels, tmp_path):
-    save_image(pixels, tmp_path / "a.png")
-    assert stylize_files(negative, [str(tmp_path / "a.png")], str(tmp_path / "b.png")) == [tmp_path / "b.png"]
-    np.testing.assert_array_equal(load_image(tmp_path / "b.png"), 255 - pixels)
+def test_threads_may_share_a_stylizer(negative):
+    pictures = [np.random.default_rng(seed).integers(0, 256, (20 + seed, 30, 3), dtype=np.uint8) for seed in range(16)]
+    with ThreadPoolExecutor(4) as pool:
+        for picture, result in zip(pictures, pool.map(negative, pictures), strict=True):
+            np.testing.assert_array_equal(result, 255 - picture)
 
 
-def test_a_photo_is_stylised_upright(negative, pixels, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    stylize_files(negative, [str(tmp_path / "a.png")], str(tmp_path / "b.png"))
-    np.testing.assert_array_equal(load_image(tmp_path / "b.png"), 255 - np.rot90(pixels, 3))
+def test_a_mask_confines_the_style(negative, pixels):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:, 15:] = 255
+    result = negative(pixels, Image.fromarray(mask))
+    np.testing.assert_array_equal(result[:, :10], pixels[:, :10])
+    np.testing.assert_array_equal(result[:, 20:], 255 - pixels[:, 20:])
 
 
-def test_a_folder_becomes_a_folder_of_the_same_shape(negative, pixels, tmp_path):
-    for name in ("a.png", "deep/b.png"):
-        save_image(pixels, tmp_path / "in" / name)
-    for _ in range(2):  # the second time the output folder exists
-        written = stylize_files(negative, [str(tmp_path / "in")], str(tmp_path / "in" / "out"))
-        assert {str(path.relative_to(tmp_path / "in" / "out")) for path in written} == {"a.png", "deep/b.png"}
+def test_kept_colours_are_those_of_the_photo(negative):
+    path = negative.parts[0].model.session._model_path
+    red = np.full((20, 20, 3), [200, 60, 60], np.uint8)
+    result = Stylizer(path, preserve_color=True)(red).reshape(-1, 3)[0].astype(int)
+    assert result[0] > result[1] + 60 and abs(result[1] - result[2]) <= 4
+    np.testing.assert_allclose(result @ [0.299, 0.587, 0.114], 255 - red[0, 0] @ [0.299, 0.587, 0.114], atol=4)
 
 
-def test_photos_of_one_name_from_two_folders_do_not_overwrite_each_other(tmp_path):
-    jobs = plan([str(tmp_path / "x" / "a.jpg"), str(tmp_path / "y" / "a.jpg")], tmp_path / "out")
-    assert [target.name for _, target in jobs] == ["a.jpg", "a_2.jpg"]
+def test_larger_strokes_come_from_a_smaller_picture(negative, pixels):
+    path = negative.parts[0].model.session._model_path
+    large = np.repeat(np.repeat(pixels, 2, 0), 2, 1)
+    result = Stylizer(path, stroke_size=2.0)(large)
+    assert result.shape == large.shape
+    small = np.asarray(Image.fromarray(large).resize((30, 20), Image.Resampling.LANCZOS))
+    expected = np.asarray(Image.fromarray(255 - small).resize((60, 40), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(result, expected)
 
 
-def test_a_photo_is_never_overwritten_by_its_own_result(pixels, tmp_path):
-    save_image(pixels, tmp_path / "a.png")
-    save_image(pixels, tmp_path / "b.png")
-    assert {target.name for _, target in plan([str(tmp_path)], tmp_path)} == {"a_2.png", "b_2.png"}
-
-
-def test_one_broken_picture_does_not_stop_the_others(negative, pixels, tmp_path):
-    save_image(pixels, tmp_path / "in" / "a.png")
-    (tmp_path / "in" / "b.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"1 of 2 pictures written.*b\.png"):
-        stylize_files(negative, [str(tmp_path / "in")], str(tmp_path / "out"))
-    assert (tmp_path / "out" / "a.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("inputs", "output", "message"),
-    [
-        (["absent.png"], "b.png", "no picture at"),
-        (["a.png"], "b.xyz", "choose one of"),
-        (["a.png", "c.png"], "b.png", "need a folder"),
-        (["empty"], "out", "no pictures in"),
-        (["small.png"], "b.png", "at least 16x16"),
-    ],
-)
-def test_a_mistake_is_one_sentence_and_writes_nothing(negative, pixels, tmp_path, monkeypatch, inputs, output, message):
-    monkeypatch.chdir(tmp_path)
-    save_image(pixels, Path("a.png"))
-    save_image(pixels[:10], Path("small.png"))
-    Path("empty").mkdir()
-    with pytest.raises(UserError, match=message):
-        stylize_files(negative, inputs, output)
-    assert not Path(output).exists()
-
-
-def test_a_size_reduces_the_photo_first(negative, pixels, tmp_path):
-    save_image(np.repeat(np.repeat(pixels, 4, 0), 4, 1), tmp_path / "a.png")
-    stylize_files(negative, [str(tmp_path / "a.png")], str(tmp_path / "b.png"), size=60)
-    assert load_image(tmp_path / "b.png").shape == (40, 60, 3)
+@pytest.mark.parametrize("values", [{"stroke_size": 0}, {"stroke_size": 99}, {"strength": 1.6}, {"strength": -0.1}])
+def test_numbers_out_of_range_are_named(values):
+    with pytest.raises(UserError, match=next(iter(values))):
+        Stylizer("great_wave", **values)
 
 
 def test_a_picture_too_large_for_memory_is_told_what_to_do(negative):

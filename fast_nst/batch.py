@@ -1,0 +1,231 @@
+"""Picture files through a stylizer: which goes where, read and written by other threads while the network works."""
+
+from __future__ import annotations
+
+import glob
+import io
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+from tqdm import tqdm
+
+from fast_nst.errors import PartlyDone, UserError
+from fast_nst.files import check_writable
+from fast_nst.images import find_images, open_image
+from fast_nst.picture_files import WRITABLE, Picture, frames_with, read_picture, write_picture
+from fast_nst.styles import find_styles
+from fast_nst.stylize_settings import StylizeSettings
+from fast_nst.stylizer import Stylizer
+
+STANDARD = "-"
+AHEAD = 4  # pictures that are read before the network needs them
+
+One = TypeVar("One")
+Other = TypeVar("Other")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to stylise; ``source`` None is standard input, ``target`` None is standard output."""
+
+    source: Path | None
+    target: Path | None
+
+
+def stylize_files(settings: StylizeSettings, stylizer: Stylizer | None = None) -> list[Path]:
+    """Stylise the pictures that ``settings`` name; with several, one that fails does not stop the others.
+
+    Args:
+        stylizer: draws (none: the one that ``settings`` describe).
+    Returns:
+        the files written; those that existed and may not be overwritten are left out.
+    Raises:
+        UserError: nothing to do, an unusable output, or one picture that fails.
+        PartlyDone: some of several pictures failed, and the others are written.
+    """
+    stylizer = stylizer or stylizer_of(settings)
+    mask = open_image(settings.mask) if settings.mask else None
+    jobs = plan(settings)
+    if len(jobs) == 1:
+        _check_single(jobs[0], settings.overwrite)
+        _write(jobs[0], _drawn(jobs[0], stylizer, _read(jobs[0], settings), mask))
+        return [jobs[0].target] if jobs[0].target else []
+    return _stylize_many(stylizer, mask, jobs, settings)
+
+
+def stylizer_of(settings: StylizeSettings) -> Stylizer:
+    """The stylizer that ``settings`` describe."""
+    return Stylizer(settings.style, settings.threads, settings.strength, settings.stroke_size, settings.preserve_color)
+
+
+def plan(settings: StylizeSettings) -> list[Job]:
+    """Which picture goes where; no two targets are alike, and none is a source.
+
+    A file named as the output gets the picture. In a folder, and beside the photographs, a picture keeps its name and ending
+    with the style's name between.
+
+    Raises:
+        UserError: no pictures, a pattern that matches none, or one output for several.
+    """
+    if STANDARD in settings.inputs or settings.output == STANDARD:
+        return [_streamed(settings)]
+    output = None if settings.output is None else Path(settings.output)
+    found = [pair for source in settings.inputs for pair in _found(source, settings.recursive, output)]
+    if not found:
+        raise UserError(f"no pictures in {', '.join(settings.inputs)}; give photographs, or folders of them")
+    alone = len(found) == 1 and not Path(settings.inputs[0]).is_dir()
+    if output is not None and alone and not output.is_dir():
+        return [Job(found[0][0], _writable_name(output))]
+    if output is not None and (output.suffix.lower() in WRITABLE or output.is_file()):
+        raise UserError(f"{len(found)} pictures need a folder as --output, got {output}")
+    tag = tag_of(settings.style)
+    targets = [(root if output is None else output) / tagged(source.relative_to(root), tag) for source, root in found]
+    return _distinct([source for source, _ in found], targets)
+
+
+def tag_of(style: str) -> str:
+    """What a style adds to a picture's name: great_wave, or great_wave-the_scream for a blend."""
+    names = [Path(part.partition(":")[0].strip()).name.removesuffix(".onnx") for part in style.split(",")]
+    return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, names))) or "stylised"
+
+
+def tagged(path: Path, tag: str) -> Path:
+    """photo.jpg -> photo.great_wave.jpg; an ending that is not written becomes .png."""
+    return path.with_name(f"{path.stem}.{tag}{path.suffix if path.suffix.lower() in WRITABLE else '.png'}")
+
+
+def _found(source: str, recursive: bool, output: Path | None) -> Iterator[tuple[Path, Path]]:
+    """The pictures that an input names, each with the folder that its own name counts from."""
+    path = Path(source)
+    if path.is_dir():
+        pictures = [one for one in find_images(path, recursive) if not _below(one, output, path)]
+        yield from ((picture, path) for picture in pictures if not _is_tagged(picture))
+    elif path.exists() or not glob.has_magic(source):
+        yield path, path.parent
+    else:
+        matches = [Path(match) for match in sorted(glob.glob(source, recursive=recursive))]
+        yield from ((match, match.parent) for match in matches if match.is_file())
+
+
+def _below(picture: Path, output: Path | None, root: Path) -> bool:
+    """Whether ``picture``, found in ``root``, is a result of an earlier run: it lies in the output folder below ``root``."""
+    if output is None or not output.is_dir() or root.resolve() not in output.resolve().parents:
+        return False
+    return output.resolve() in picture.resolve().parents
+
+
+def _is_tagged(picture: Path) -> bool:
+    """Whether ``picture`` is what a style of the library made of the photograph beside it: photo.great_wave.jpg."""
+    stem, _, tag = picture.stem.rpartition(".")
+    return bool(stem) and picture.with_name(stem + picture.suffix).exists() and set(tag.split("-")) <= set(find_styles())
+
+
+def _streamed(settings: StylizeSettings) -> Job:
+    if len(settings.inputs) != 1:
+        raise UserError("standard input and output take one picture; give one input")
+    source = None if settings.inputs[0] == STANDARD else Path(settings.inputs[0])
+    if settings.output in (None, STANDARD):
+        return Job(source, None)
+    return Job(source, _writable_name(Path(settings.output)))
+
+
+def _distinct(sources: list[Path], targets: list[Path]) -> list[Job]:
+    """Targets that would fall on one another, or on a source, get a number."""
+    taken = {source.resolve() for source in sources}
+    jobs = []
+    for source, target in zip(sources, targets, strict=True):
+        candidate, number = target, 1
+        while candidate.resolve() in taken:
+            number += 1
+            candidate = target.with_name(f"{target.stem}_{number}{target.suffix}")
+        taken.add(candidate.resolve())
+        jobs.append(Job(source, candidate))
+    return jobs
+
+
+def _writable_name(output: Path) -> Path:
+    if output.suffix.lower() not in WRITABLE:
+        raise UserError(f"--output {output} has no picture's ending; choose one of {' '.join(sorted(WRITABLE))}")
+    return output
+
+
+def _check_single(job: Job, overwrite: bool) -> None:
+    if job.target is None:
+        return
+    check_writable(job.target)
+    if job.source is not None and job.source.exists() and job.target.exists() and job.source.samefile(job.target):
+        raise UserError(f"{job.target} is the photograph itself; choose another --output")
+    if job.target.exists() and not overwrite:
+        raise UserError(f"{job.target} exists; choose another --output, or replace it with --overwrite")
+
+
+def _stylize_many(stylizer: Stylizer, mask: Image.Image | None, jobs: list[Job], settings: StylizeSettings) -> list[Path]:
+    wanted = [job for job in jobs if settings.overwrite or not job.target.exists()]
+    if len(wanted) < len(jobs):
+        print(f"{len(jobs) - len(wanted)} pictures exist and are left alone; --overwrite replaces them", file=sys.stderr)
+    written, failures, writing = [], [], deque()
+    with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as writers:
+        for job, reading in tqdm(
+            ahead(readers, lambda job: _read(job, settings), wanted), total=len(wanted), unit="picture"
+        ):
+            try:
+                writing.append((job, writers.submit(_write, job, _drawn(job, stylizer, reading.result(), mask))))
+            except UserError as error:
+                failures.append(str(error))
+            while len(writing) > AHEAD:
+                _settle(*writing.popleft(), written, failures)
+        for job, future in writing:
+            _settle(job, future, written, failures)
+    if failures:
+        listed = "".join(f"\n  {failure}" for failure in failures)
+        raise PartlyDone(f"{len(failures)} of {len(wanted)} pictures failed, the others are written:{listed}")
+    return written
+
+
+def ahead(
+    pool: ThreadPoolExecutor, function: Callable[[One], Other], items: Iterable[One], most: int = AHEAD
+) -> Iterator[tuple[One, Future[Other]]]:
+    """Each of ``items`` with the future of ``function`` of it, in order; at most ``most`` are begun ahead of their turn."""
+    begun: deque[tuple[One, Future[Other]]] = deque()
+    for item in items:
+        begun.append((item, pool.submit(function, item)))
+        if len(begun) >= most:
+            yield begun.popleft()
+    yield from begun
+
+
+def _settle(job: Job, future: Future, written: list[Path], failures: list[str]) -> None:
+    try:
+        future.result()
+        written.append(job.target)
+    except UserError as error:
+        failures.append(str(error))
+
+
+def _read(job: Job, settings: StylizeSettings) -> Picture:
+    source = sys.stdin.buffer.read() if job.source is None else job.source
+    return read_picture(source, settings.size, settings.max_pixels, "standard input")
+
+
+def _drawn(job: Job, stylizer: Stylizer, picture: Picture, mask: Image.Image | None) -> Picture:
+    try:
+        return frames_with(picture, (stylizer(frame.pixels, mask) for frame in picture.frames))
+    except UserError as error:
+        raise UserError(str(error).replace("the picture", str(job.source or "standard input"), 1)) from error
+
+
+def _write(job: Job, picture: Picture) -> None:
+    if job.target is not None:
+        write_picture(picture, job.target, job.target.suffix)
+        return
+    encoded = io.BytesIO()  # a picture that cannot be written must not leave half of it on standard output
+    write_picture(picture, encoded, picture.suffix.lower())
+    sys.stdout.buffer.write(encoded.getvalue())
+    sys.stdout.buffer.flush()

@@ -1,0 +1,55 @@
+"""What ``fast-nst stylize`` can be told, with the ranges that make sense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fast_nst.images import MAX_PIXELS
+from fast_nst.settings import in_range
+
+MIN_SIDE = 16
+MAX_STRENGTH = 1.5
+STROKES = (0.125, 8.0)
+
+
+@dataclass
+class StylizeSettings:
+    """Stylise photographs, with a style that ships, a blend of several, or a model of your own.
+
+    Attributes:
+        inputs: photographs and animations, folders of them, patterns such as 'holiday/*.jpg', or - for standard input.
+        style: a name that `fast-nst styles` lists, a blend such as great_wave:0.7,the_scream:0.3, a run's folder such as
+            checkpoints/great_wave, or an .onnx file.
+        output: the picture to write; for several photographs, a folder; - for standard output (none: beside each photograph,
+            as photo.great_wave.jpg).
+        strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
+        size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is).
+        stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size.
+        preserve_color: keep the photograph's own colours; the style changes light and dark alone.
+        mask: a grey picture that says where to stylise: white is stylised, black is left as it is.
+        recursive: look into the folders of folders as well.
+        overwrite: replace pictures that exist; otherwise they are left alone.
+        max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded.
+        threads: processor threads (none: all cores).
+    """
+
+    inputs: list[str]
+    style: str
+    output: str | None = None
+    strength: float = 1.0
+    size: int | None = None
+    stroke_size: float = 1.0
+    preserve_color: bool = False
+    mask: str | None = None
+    recursive: bool = False
+    overwrite: bool = False
+    max_pixels: int = MAX_PIXELS
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        in_range("strength", self.strength, 0, MAX_STRENGTH)
+        in_range("stroke_size", self.stroke_size, *STROKES)
+        in_range("max_pixels", self.max_pixels, 1, 10**12)
+        in_range("threads", self.threads or 0, 0, 1024)
+        if self.size is not None:
+            in_range("size", self.size, MIN_SIDE, 100_000)

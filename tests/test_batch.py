@@ -1,0 +1,201 @@
+import io
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fast_nst import batch
+from fast_nst.batch import plan, stylize_files, tag_of
+from fast_nst.cli import main
+from fast_nst.errors import PartlyDone, UserError
+from fast_nst.images import load_image, save_image
+from fast_nst.stylize_settings import StylizeSettings
+
+
+@pytest.fixture
+def run(negative):
+    """Stylise with the negative, named ``negative``."""
+
+    def stylise(inputs: list[object], output: object = None, **values: object) -> list[Path]:
+        settings = StylizeSettings([str(one) for one in inputs], "negative", output and str(output), **values)
+        return stylize_files(settings, negative)
+
+    return stylise
+
+
+def test_a_file_becomes_a_file(run, pixels, tmp_path):
+    save_image(pixels, tmp_path / "a.png")
+    assert run([tmp_path / "a.png"], tmp_path / "b.png") == [tmp_path / "b.png"]
+    np.testing.assert_array_equal(load_image(tmp_path / "b.png"), 255 - pixels)
+
+
+def test_without_an_output_the_result_lies_beside_the_photo(run, pixels, tmp_path):
+    save_image(pixels, tmp_path / "a.png")
+    assert run([tmp_path / "a.png"]) == [tmp_path / "a.negative.png"]
+
+
+@pytest.mark.parametrize(
+    ("style", "tag"),
+    [
+        ("great_wave", "great_wave"),
+        ("great_wave:0.7, the_scream:0.3", "great_wave-the_scream"),
+        ("checkpoints/mine/", "mine"),
+        ("models/my wave.onnx", "my_wave"),
+    ],
+)
+def test_a_result_is_named_after_its_style(style, tag):
+    assert tag_of(style) == tag
+
+
+def test_a_photo_is_stylised_upright(run, pixels, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    run([tmp_path / "a.png"], tmp_path / "b.png")
+    np.testing.assert_array_equal(load_image(tmp_path / "b.png"), 255 - np.rot90(pixels, 3))
+
+
+def test_a_folder_becomes_a_folder_of_the_same_shape(run, pixels, tmp_path):
+    for name in ("a.png", "deep/b.png"):
+        save_image(pixels, tmp_path / "in" / name)
+    for _ in range(2):  # the second time the output folder exists
+        written = run([tmp_path / "in"], tmp_path / "in" / "out", recursive=True, overwrite=True)
+        found = {str(path.relative_to(tmp_path / "in" / "out")) for path in written}
+        assert found == {"a.negative.png", os.path.join("deep", "b.negative.png")}
+
+
+def test_folders_in_folders_are_left_alone_unless_asked_for(run, pixels, tmp_path):
+    for name in ("a.png", "b.png", "deep/c.png"):
+        save_image(pixels, tmp_path / "in" / name)
+    assert {path.name for path in run([tmp_path / "in"], tmp_path / "out")} == {"a.negative.png", "b.negative.png"}
+
+
+def test_results_beside_the_photos_are_not_stylised_again(run, pixels, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "find_styles", lambda: {"negative": None})
+    for name in ("a.png", "b.png", "c.v2.png"):
+        save_image(pixels, tmp_path / name)
+    expected = {"a.negative.png", "b.negative.png", "c.v2.negative.png"}
+    for _ in range(2):
+        assert {path.name for path in run([tmp_path], overwrite=True)} == expected
+
+
+def test_a_pattern_names_many(run, pixels, tmp_path):
+    for name in ("a1.png", "a2.png", "b.png"):
+        save_image(pixels, tmp_path / name)
+    written = run([tmp_path / "a*.png"], tmp_path / "out")
+    assert {path.name for path in written} == {"a1.negative.png", "a2.negative.png"}
+
+
+def test_photos_of_one_name_from_two_folders_do_not_overwrite_each_other(tmp_path):
+    inputs = [str(tmp_path / "x" / "a.jpg"), str(tmp_path / "y" / "a.jpg")]
+    jobs = plan(StylizeSettings(inputs, "mine", str(tmp_path / "out")))
+    assert [job.target.name for job in jobs] == ["a.mine.jpg", "a.mine_2.jpg"]
+
+
+def test_nothing_is_overwritten_unasked(run, pixels, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        save_image(pixels, tmp_path / "in" / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.negative.png").write_bytes(b"mine")
+    with pytest.raises(UserError, match="--overwrite"):
+        run([tmp_path / "in" / "a.png"], tmp_path / "out" / "a.negative.png")
+    assert [path.name for path in run([tmp_path / "in"], tmp_path / "out")] == ["b.negative.png"]
+    assert (tmp_path / "out" / "a.negative.png").read_bytes() == b"mine"
+    assert "1 pictures exist" in capsys.readouterr().err
+    assert len(run([tmp_path / "in"], tmp_path / "out", overwrite=True)) == 2
+
+
+def test_a_photo_is_never_replaced_by_its_own_result(run, pixels, tmp_path):
+    save_image(pixels, tmp_path / "a.png")
+    with pytest.raises(UserError, match="the photograph itself"):
+        run([tmp_path / "a.png"], tmp_path / "a.png", overwrite=True)
+
+
+def test_one_broken_picture_does_not_stop_the_others(run, pixels, tmp_path):
+    for name in ("a.png", "c.png"):
+        save_image(pixels, tmp_path / "in" / name)
+    (tmp_path / "in" / "b.png").write_text("no picture")
+    save_image(pixels[:5], tmp_path / "in" / "small.png")
+    with pytest.raises(PartlyDone, match=r"(?s)2 of 4 pictures failed.*b\.png.*small\.png needs at least") as caught:
+        run([tmp_path / "in"], tmp_path / "out")
+    assert caught.value.code == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.negative.png", "c.negative.png"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "message"),
+    [
+        (["absent.png"], "b.png", "no picture at"),
+        (["a.png"], "b.xyz", "choose one of"),
+        (["a.png", "c.png"], "b.png", "need a folder"),
+        (["empty"], "out", "no pictures in"),
+        (["*.nothing"], "out", "no pictures in"),
+        (["small.png"], "b.png", "small.png needs at least 16x16"),
+        (["a.png", "-"], "b.png", "one input"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_writes_nothing(run, pixels, tmp_path, monkeypatch, inputs, output, message):
+    monkeypatch.chdir(tmp_path)
+    save_image(pixels, Path("a.png"))
+    save_image(pixels[:10], Path("small.png"))
+    Path("empty").mkdir()
+    with pytest.raises(UserError, match=message):
+        run(inputs, output)
+    assert not Path(output).exists()
+
+
+def test_a_size_reduces_the_photo_first(run, pixels, tmp_path):
+    save_image(np.repeat(np.repeat(pixels, 4, 0), 4, 1), tmp_path / "a.png")
+    run([tmp_path / "a.png"], tmp_path / "b.png", size=60)
+    assert load_image(tmp_path / "b.png").shape == (40, 60, 3)
+
+
+def test_a_mask_is_a_file(run, pixels, tmp_path):
+    save_image(pixels, tmp_path / "a.png")
+    Image.new("L", (8, 8), 0).save(tmp_path / "mask.png")
+    run([tmp_path / "a.png"], tmp_path / "b.png", mask=str(tmp_path / "mask.png"))
+    np.testing.assert_array_equal(load_image(tmp_path / "b.png"), pixels)
+
+
+def test_a_picture_goes_through_a_pipe(run, pixels, monkeypatch):
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    out = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(encoded.getvalue())))
+    monkeypatch.setattr(sys, "stdout", out)
+    assert run(["-"]) == []
+    result = Image.open(io.BytesIO(out.buffer.getvalue()))
+    assert result.format == "PNG"
+    np.testing.assert_array_equal(np.asarray(result), 255 - pixels)
+
+
+def test_what_comes_through_a_pipe_is_named_when_it_is_no_picture(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"no picture")))
+    with pytest.raises(UserError, match="standard input"):
+        run(["-"])
+
+
+def test_an_animation_is_stylised_frame_by_frame(run, pixels, tmp_path):
+    frames = [Image.fromarray(np.roll(pixels, turn, 0)) for turn in range(3)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=[40, 80, 120], loop=3)
+    run([tmp_path / "a.png"], tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as result:
+        assert (result.n_frames, result.info["loop"]) == (3, 3)
+        for turn, milliseconds in enumerate((40, 80, 120)):
+            result.seek(turn)
+            np.testing.assert_array_equal(np.asarray(result.convert("RGB")), 255 - np.roll(pixels, turn, 0))
+            assert result.info["duration"] == milliseconds
+
+
+def test_the_command_ends_with_1_when_some_failed_and_lists_them(pixels, tmp_path, capsys, negative):
+    save_image(pixels, tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").write_text("no picture")
+    model = negative.parts[0].model.session._model_path
+    with pytest.raises(SystemExit) as caught:
+        main(["stylize", str(tmp_path / "in"), "--style", str(model), "--output", str(tmp_path / "out")])
+    assert caught.value.code == 1
+    assert "b.png" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.negative.png"]
