@@ -23,6 +23,7 @@ from fast_nst.picture_files import WRITABLE, Picture, frames_with, read_picture,
 from fast_nst.styles import find_styles
 from fast_nst.stylize_settings import StylizeSettings
 from fast_nst.stylizer import Stylizer
+from fast_nst.video import WRITTEN_FILMS, is_film, redraw_film
 
 STANDARD = "-"
 AHEAD = 4  # pictures that are read before the network needs them
@@ -55,7 +56,10 @@ def stylize_files(settings: StylizeSettings, stylizer: Stylizer | None = None) -
     jobs = plan(settings)
     if len(jobs) == 1:
         _check_single(jobs[0], settings.overwrite)
-        _write(jobs[0], _drawn(jobs[0], stylizer, _read(jobs[0], settings), mask))
+        if is_film(jobs[0].source):
+            _stylize_film(jobs[0], stylizer, mask, settings)
+        else:
+            _write(jobs[0], _drawn(jobs[0], stylizer, _read(jobs[0], settings), mask))
         return [jobs[0].target] if jobs[0].target else []
     return _stylize_many(stylizer, mask, jobs, settings)
 
@@ -82,8 +86,8 @@ def plan(settings: StylizeSettings) -> list[Job]:
         raise UserError(f"no pictures in {', '.join(settings.inputs)}; give photographs, or folders of them")
     alone = len(found) == 1 and not Path(settings.inputs[0]).is_dir()
     if output is not None and alone and not output.is_dir():
-        return [Job(found[0][0], _writable_name(output))]
-    if output is not None and (output.suffix.lower() in WRITABLE or output.is_file()):
+        return [Job(found[0][0], _writable_name(output, is_film(found[0][0])))]
+    if output is not None and (output.suffix.lower() in WRITABLE | WRITTEN_FILMS or output.is_file()):
         raise UserError(f"{len(found)} pictures need a folder as --output, got {output}")
     tag = tag_of(settings.style)
     targets = [(root if output is None else output) / tagged(source.relative_to(root), tag) for source, root in found]
@@ -97,8 +101,9 @@ def tag_of(style: str) -> str:
 
 
 def tagged(path: Path, tag: str) -> Path:
-    """photo.jpg -> photo.great_wave.jpg; an ending that is not written becomes .png."""
-    return path.with_name(f"{path.stem}.{tag}{path.suffix if path.suffix.lower() in WRITABLE else '.png'}")
+    """photo.jpg -> photo.great_wave.jpg; an ending that is not written becomes .png, or a film's .mkv."""
+    written, other = (WRITTEN_FILMS, ".mkv") if is_film(path) else (WRITABLE, ".png")
+    return path.with_name(f"{path.stem}.{tag}{path.suffix if path.suffix.lower() in written else other}")
 
 
 def _found(source: str, recursive: bool, output: Path | None) -> Iterator[tuple[Path, Path]]:
@@ -131,6 +136,8 @@ def _streamed(settings: StylizeSettings) -> Job:
     if len(settings.inputs) != 1:
         raise UserError("standard input and output take one picture; give one input")
     source = None if settings.inputs[0] == STANDARD else Path(settings.inputs[0])
+    if is_film(source):
+        raise UserError("a film does not go through standard output; give --output a file's name")
     if settings.output in (None, STANDARD):
         return Job(source, None)
     return Job(source, _writable_name(Path(settings.output)))
@@ -150,9 +157,10 @@ def _distinct(sources: list[Path], targets: list[Path]) -> list[Job]:
     return jobs
 
 
-def _writable_name(output: Path) -> Path:
-    if output.suffix.lower() not in WRITABLE:
-        raise UserError(f"--output {output} has no picture's ending; choose one of {' '.join(sorted(WRITABLE))}")
+def _writable_name(output: Path, film: bool = False) -> Path:
+    kind, written = ("film", WRITTEN_FILMS) if film else ("picture", WRITABLE)
+    if output.suffix.lower() not in written:
+        raise UserError(f"--output {output} has no {kind}'s ending; choose one of {' '.join(sorted(written))}")
     return output
 
 
@@ -176,7 +184,12 @@ def _stylize_many(stylizer: Stylizer, mask: Image.Image | None, jobs: list[Job],
             ahead(readers, lambda job: _read(job, settings), wanted), total=len(wanted), unit="picture"
         ):
             try:
-                writing.append((job, writers.submit(_write, job, _drawn(job, stylizer, reading.result(), mask))))
+                picture = reading.result()
+                if picture is None:
+                    _stylize_film(job, stylizer, mask, settings)
+                    written.append(job.target)
+                else:
+                    writing.append((job, writers.submit(_write, job, _drawn(job, stylizer, picture, mask))))
             except UserError as error:
                 failures.append(str(error))
             while len(writing) > AHEAD:
@@ -209,7 +222,10 @@ def _settle(job: Job, future: Future, written: list[Path], failures: list[str]) 
         failures.append(str(error))
 
 
-def _read(job: Job, settings: StylizeSettings) -> Picture:
+def _read(job: Job, settings: StylizeSettings) -> Picture | None:
+    """The picture of ``job``; None for a film, which is not read at once."""
+    if is_film(job.source):
+        return None
     source = sys.stdin.buffer.read() if job.source is None else job.source
     return read_picture(source, settings.size, settings.max_pixels, "standard input")
 
@@ -219,6 +235,11 @@ def _drawn(job: Job, stylizer: Stylizer, picture: Picture, mask: Image.Image | N
         return frames_with(picture, (stylizer(frame.pixels, mask) for frame in picture.frames))
     except UserError as error:
         raise UserError(str(error).replace("the picture", str(job.source or "standard input"), 1)) from error
+
+
+def _stylize_film(job: Job, stylizer: Stylizer, mask: Image.Image | None, settings: StylizeSettings) -> None:
+    film = stylizer.for_film(settings.stabilize)
+    redraw_film(job.source, job.target, lambda pixels: film(pixels, mask), settings.size, settings.max_pixels)
 
 
 def _write(job: Job, picture: Picture) -> None:

@@ -17,7 +17,8 @@ class StylizeSettings:
     """Stylise photographs, with a style that ships, a blend of several, or a model of your own.
 
     Attributes:
-        inputs: photographs and animations, folders of them, patterns such as 'holiday/*.jpg', or - for standard input.
+        inputs: photographs, animations, films, folders of photographs, patterns such as 'holiday/*.jpg', or - for standard
+            input.
         style: a name that `fast-nst styles` lists, a blend such as great_wave:0.7,the_scream:0.3, a run's folder such as
             checkpoints/great_wave, or an .onnx file.
         output: the picture to write; for several photographs, a folder; - for standard output (none: beside each photograph,
@@ -27,6 +28,8 @@ class StylizeSettings:
         stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size.
         preserve_color: keep the photograph's own colours; the style changes light and dark alone.
         mask: a grey picture that says where to stylise: white is stylised, black is left as it is.
+        stabilize: for films, how much of the norms' statistics is kept from picture to picture, 0 to 1; more flickers less,
+            and follows changes of light more slowly.
         recursive: look into the folders of folders as well.
         overwrite: replace pictures that exist; otherwise they are left alone.
         max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded.
@@ -41,6 +44,7 @@ class StylizeSettings:
     stroke_size: float = 1.0
     preserve_color: bool = False
     mask: str | None = None
+    stabilize: float = 0.5
     recursive: bool = False
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
@@ -49,6 +53,7 @@ class StylizeSettings:
     def __post_init__(self) -> None:
         in_range("strength", self.strength, 0, MAX_STRENGTH)
         in_range("stroke_size", self.stroke_size, *STROKES)
+        in_range("stabilize", self.stabilize, 0, 1)
         in_range("max_pixels", self.max_pixels, 1, 10**12)
         in_range("threads", self.threads or 0, 0, 1024)
         if self.size is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,9 @@ from fast_nst.models import Model
 from fast_nst.settings import in_range
 from fast_nst.styles import Part, parse_blend, plan_blend
 from fast_nst.stylize_settings import MAX_STRENGTH, MIN_SIDE, STROKES
+
+if TYPE_CHECKING:
+    from fast_nst.steady_model import SteadyModel
 
 MAX_PIXELS = 24_000_000
 
@@ -71,6 +75,17 @@ class Stylizer:
             result = mixed([(result, inside), (batch, 1 - inside)])
         return result if picture.ndim == 4 else result[0]
 
+    def for_film(self, stabilize: float) -> Stylizer:
+        """A stylizer for the pictures of one film, in their order, which flickers less; see ``SteadyModel``.
+
+        Args:
+            stabilize: how much of the norms' statistics is kept from picture to picture, 0 to 1.
+        """
+        in_range("stabilize", stabilize, 0, 1)
+        film = copy.copy(self)
+        film.parts = [part.steadied(stabilize) for part in self.parts] if stabilize else self.parts
+        return film
+
     def _drawn(self, part: _Part, batch: np.ndarray) -> np.ndarray:
         if self.stroke_size == 1:
             return part.draw(batch)
@@ -85,13 +100,23 @@ class _Part:
     """One model's part of a blend; without a row ``identity``, strength mixes its picture with the photograph."""
 
     def __init__(self, part: Part, threads: int | None, strength: float) -> None:
-        self.model, self.share = Model(part.model, threads), part.share
+        self.path, self.share, self.threads = part.model, part.share, threads
+        self.model = Model(part.model, threads)
         self.strength = 1.0 if self.model.has_identity else strength
         self.weights = self.model.weights(part.rows, strength if self.model.has_identity else 1.0)
+        self.steady: SteadyModel | None = None
 
     def draw(self, batch: np.ndarray) -> np.ndarray:
-        picture = self.model(batch, self.weights)
+        picture = self.steady(batch) if self.steady else self.model(batch, self.weights)
         return mixed([(picture, self.strength), (batch, 1 - self.strength)])
+
+    def steadied(self, stabilize: float) -> _Part:
+        """This part for one film: it remembers the pictures before."""
+        from fast_nst.steady_model import SteadyModel
+
+        part = copy.copy(self)
+        part.steady = SteadyModel(self.path, self.weights, stabilize, self.threads)
+        return part
 
 
 def _check_extent(height: int, width: int) -> None:

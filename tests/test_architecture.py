@@ -9,9 +9,11 @@ PACKAGE = Path(__file__).parents[1] / "fast_nst"
 FLOORS = [
     {"errors"},
     {"files"},
-    {"settings", "functional", "images", "drawing", "tensor_files", "film"},
+    {"settings", "functional", "images", "drawing", "tensor_files", "film"} | {"measuring", "runtimes", "engine_cache"},
+    {"engines"},
     {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "models"}
-    | {"style_statistics", "optimization_settings", "colours", "stylize_settings", "picture_files", "looks"},
+    | {"style_statistics", "optimization_settings", "colours", "stylize_settings", "picture_files", "looks"}
+    | {"video", "steady_model"},
     {"losses", "weights", "styles", "callbacks"},
     {"training", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer"}
     | {"gatys", "image_loss", "sources", "optimization_card"},

@@ -11,6 +11,7 @@ from fast_nst import batch
 from fast_nst.batch import plan, stylize_files, tag_of
 from fast_nst.cli import main
 from fast_nst.errors import PartlyDone, UserError
+from fast_nst.film import Film, read_film
 from fast_nst.images import load_image, save_image
 from fast_nst.stylize_settings import StylizeSettings
 
@@ -199,3 +200,16 @@ def test_the_command_ends_with_1_when_some_failed_and_lists_them(pixels, tmp_pat
     assert caught.value.code == 1
     assert "b.png" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.negative.png"]
+
+
+def test_a_film_becomes_a_film(run, tmp_path):
+    levels = (20, 120, 220)
+    with Film(tmp_path / "a.mp4", (32, 48)) as film:
+        for level in levels:
+            film.add(np.full((32, 48, 3), level, np.uint8))
+    assert run([tmp_path / "a.mp4"], stabilize=0.0) == [tmp_path / "a.negative.mp4"]
+    found = [picture.mean() for picture in read_film(tmp_path / "a.negative.mp4")]
+    assert found == pytest.approx([255 - level for level in levels], abs=6)
+    for output, message in (("b.png", "no film's ending"), ("-", "standard output")):
+        with pytest.raises(UserError, match=message):
+            run([tmp_path / "a.mp4"], output)
