@@ -73,7 +73,7 @@ def test_an_evaluation_is_a_table_a_summary_and_a_grid(finished_run, painting, p
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     mean = sum(float(row["content"]) for row in table) / 2
     assert summary["mean"]["content"] == evaluation.mean()["content"] == pytest.approx(mean, abs=1e-4)
-    assert load_image(tmp_path / "out" / "grid.png").shape == (324 + 4, 4 * 324 + 4, 3)
+    assert load_image(tmp_path / "out" / "grid.png").shape == (240 + 2 * 4, 4 * 324 + 4, 3)
 
 
 def test_without_a_second_network_at_hand_the_rest_is_measured(finished_run, painting, photos, tmp_path, capsys):

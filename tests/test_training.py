@@ -52,7 +52,7 @@ def test_the_run_folder_holds_everything(finished_run):
 
 
 def test_the_preview_shows_each_photograph_beside_its_result(finished_run):
-    assert load_image(finished_run.preview).shape == (2 * 324 + 4, 4 * 324 + 4, 3)
+    assert load_image(finished_run.preview).shape == (2 * 240 + 3 * 4, 4 * 324 + 4, 3)
 
 
 def test_the_onnx_model_of_a_run_draws_what_its_checkpoint_draws(finished_run):
