@@ -1,4 +1,4 @@
-"""An exported model: onnxruntime's session, the rows it can draw, and how they are weighed. Never imports torch."""
+"""An exported model: the engine that draws with it, the rows it can draw, and how they are weighed. Never imports torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from fast_nst.engines import make_engine
 from fast_nst.errors import UserError, unknown
+from fast_nst.runtimes import OnnxRuntime
 from fast_nst.settings import IDENTITY
 
 
@@ -19,22 +21,31 @@ class Model:
     Args:
         path: the ``.onnx`` file.
         threads: processor threads; None is all cores.
+        engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here.
+        provider: what the engine draws on: cpu, cuda, coreml, ...; None is its own choice.
     Raises:
-        UserError: no model that maps a picture to a picture under weights of its rows.
+        UserError: no model that maps a picture to a picture under weights of its rows, or an engine that is not here.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 0 if threads is None else threads
-        options.log_severity_level = 3
-        try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=onnxruntime.get_available_providers())
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise UserError(f"{path} is not an ONNX model that onnxruntime can run; export it again") from error
-        self.metadata = self.session.get_modelmeta().custom_metadata_map
-        self._check_inputs(path)
+    def __init__(
+        self, path: Path, threads: int | None = None, engine: str = "onnxruntime", provider: str | None = None
+    ) -> None:
+        self.path, self.threads = Path(path), threads
+        self.engine = make_engine(engine, path, threads, provider)
+        self.metadata = self.engine.signature.metadata
         self.rows: list[str] = json.loads(self.metadata["rows"])
         self.own = self.metadata["own"]
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """onnxruntime's session, for whoever needs more of it.
+
+        Raises:
+            UserError: another engine draws.
+        """
+        if not isinstance(self.engine, OnnxRuntime):
+            raise UserError(f"this needs --engine onnxruntime, not {self.engine.name}")
+        return self.engine.session
 
     @property
     def has_identity(self) -> bool:
@@ -59,12 +70,4 @@ class Model:
 
     def __call__(self, pictures: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Draw uint8 RGB (B, H, W, 3) under ``weights`` (S,); the result has the same shape."""
-        return self.session.run(None, {"image": np.ascontiguousarray(pictures), "style": weights})[0]
-
-    def _check_inputs(self, path: Path) -> None:
-        inputs = {value.name: value for value in (*self.session.get_inputs(), *self.session.get_overridable_initializers())}
-        image = inputs.get("image")
-        if image is None or image.type != "tensor(uint8)" or len(image.shape) != 4:
-            raise UserError(f"{path} does not take one uint8 picture (B, H, W, 3); use a model exported by fast-nst")
-        if set(inputs) != {"image", "style"} or not {"rows", "own"} <= set(self.metadata):
-            raise UserError(f"{path} was written by another version of fast_nst; export it again with this one")
+        return self.engine.run(pictures, weights)
