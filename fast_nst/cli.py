@@ -17,6 +17,7 @@ from jsonargparse import ArgumentParser
 
 import fast_nst
 from fast_nst.errors import UserError, unknown
+from fast_nst.export_settings import ExportSettings
 from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings, SweepSettings
 from fast_nst.settings import DistillSettings, EvaluateSettings, TrainSettings
 from fast_nst.stylize_settings import StylizeSettings
@@ -82,19 +83,29 @@ def styles_table() -> str:
     return "\n".join(f"{name:<{widths[0]}}  {painting:<{widths[1]}}  {licence}" for name, painting, licence in rows)
 
 
-def export(checkpoint: str, output: str, name: str | None = None) -> None:
-    """Write a checkpoint as an ONNX model: picture in, picture out, any size.
+def export(settings: ExportSettings) -> None:
+    """Write a checkpoint as an ONNX model: picture in, picture out, any size."""
+    from fast_nst.precision import export_model
+
+    report = export_model(settings)
+    print(settings.output)
+    if report:
+        print(report.text())
+
+
+def engines(style: str = "great_wave", threads: int | None = None) -> None:
+    """List the engines that can draw here, with the milliseconds that each takes for a picture (medians).
 
     Args:
-        checkpoint: a run's folder, a .ckpt file, a .pth or .model file of pytorch/examples fast_neural_style, or base, which
-            ships in the package.
-        output: the .onnx file to write, or a .safetensors file for the weights alone, in float16.
-        name: the model's name in its metadata (none: the checkpoint's).
+        style: the style or model to draw: a name that `fast-nst styles` lists, a run's folder or an .onnx file.
+        threads: processor threads (none: all cores).
     """
-    from fast_nst.export import export_checkpoint
+    from fast_nst.engines import engines_table, missing_engines
+    from fast_nst.styles import find_style
 
-    export_checkpoint(checkpoint, output, name)
-    print(output)
+    print(engines_table(find_style(style).model, threads))
+    for name, way in missing_engines().items():
+        print(f"{name}: {way}")
 
 
 def evaluate(settings: EvaluateSettings) -> None:
@@ -168,6 +179,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reconstruct": reconstruct,
     "sweep": sweep,
     "export": export,
+    "engines": engines,
     "distill": distill,
 }
 SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from fast_nst.errors import UserError
+from fast_nst.export_settings import OPSET
 from fast_nst.files import atomic_path
 from fast_nst.networks.transformer_net import MIN_SIDE, TransformerNet
 from fast_nst.weights import find_weights, load_network, save_network
 
 PARITY_SIZES = ((61, 83), (97, 50), (35, 121))  # odd, and no two alike modulo 4
 TOLERANCE = 1  # of 255
-OPSET = 20
 
 
 class PictureModel(nn.Module):
@@ -43,7 +43,9 @@ class PictureModel(nn.Module):
         return pictures.round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def export_onnx(network: TransformerNet, output: str | Path, name: str, card: dict | None = None) -> None:
+def export_onnx(
+    network: TransformerNet, output: str | Path, name: str, card: dict | None = None, opset: int = OPSET
+) -> None:
     """Write ``network`` to ``output``, checked against PyTorch at ``PARITY_SIZES``.
 
     Args:
@@ -51,30 +53,35 @@ def export_onnx(network: TransformerNet, output: str | Path, name: str, card: di
         output: a ``.onnx`` file, written whole or not at all.
         name: the model's name, in its metadata; the row of that name, or the last, is the model's own style.
         card: what is known of the training, in its metadata as JSON.
+        opset: version of ONNX's operators.
     Raises:
-        UserError: ``output`` cannot be written, or the exported model differs from PyTorch by more than 1/255.
+        UserError: ``output`` cannot be written, the packages here do not write or run ``opset``, or the exported model
+            differs from PyTorch by more than 1/255.
     """
     if Path(output).suffix != ".onnx":
         raise UserError(f"cannot write {output}: an ONNX file's name ends in .onnx, weights' in .safetensors")
     model = PictureModel(network).eval().cpu()
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "model.onnx"
-        _trace(model, draft)
+        _trace(model, draft, opset)
         check_parity(model, draft)
         graph = onnx.load(draft)
+    if (written := opset_of(graph)) != opset:
+        raise UserError(f"torch {torch.__version__} writes opset {written} instead of {opset}; choose --opset {written}")
     own = network.styles.index(name) if name in network.styles else len(network.styles) - 1
     _describe(graph, name, network.styles, own, card or {})
     with atomic_path(output) as temporary:
         onnx.save(graph, temporary)
 
 
-def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | None = None) -> None:
+def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | None = None, opset: int = OPSET) -> None:
     """Write a trained network as an ONNX model, see ``export_onnx``, or as float16 weights.
 
     Args:
         checkpoint: a run folder, ``base``, or a ``.ckpt``, ``.safetensors``, ``.pth`` or ``.model`` file.
         output: a ``.onnx`` file, or a ``.safetensors`` file for weights.
         name: the model's name; None takes the checkpoint's.
+        opset: version of ONNX's operators.
     """
     network = load_network(checkpoint)
     if Path(output).suffix == ".safetensors":
@@ -82,7 +89,7 @@ def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | No
     path = find_weights(checkpoint)
     card = path.with_suffix(".json") if path.suffix == ".safetensors" else path.parent / "card.json"
     known = json.loads(card.read_text()) if path.suffix in (".ckpt", ".safetensors") and card.exists() else {}
-    return export_onnx(network, output, name or known.get("name") or path.stem, known)
+    return export_onnx(network, output, name or known.get("name") or path.stem, known, opset)
 
 
 def check_parity(model: PictureModel, path: Path) -> None:
@@ -90,7 +97,12 @@ def check_parity(model: PictureModel, path: Path) -> None:
 
     Each size has another mixture of the rows.
     """
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise UserError(
+            f"onnxruntime {onnxruntime.__version__} cannot run the model; upgrade it, or export with a lower --opset"
+        ) from error
     rows = len(model.network.styles)
     for row, size in enumerate(PARITY_SIZES):
         picture = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
@@ -106,7 +118,12 @@ def check_parity(model: PictureModel, path: Path) -> None:
             )
 
 
-def _trace(model: PictureModel, path: Path) -> None:
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators in ``model``."""
+    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def _trace(model: PictureModel, path: Path, opset: int) -> None:
     example = torch.randint(0, 256, (2, 4 * MIN_SIDE, 5 * MIN_SIDE, 3), dtype=torch.uint8)
     axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -119,7 +136,7 @@ def _trace(model: PictureModel, path: Path) -> None:
             input_names=["image", "style"],
             output_names=["picture"],
             dynamic_shapes={"image": axes, "style": None},
-            opset_version=OPSET,
+            opset_version=opset,
             dynamo=True,
             external_data=False,
             verbose=False,

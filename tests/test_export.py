@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -43,8 +44,8 @@ def test_name_style_and_card_travel_in_the_model(johnson):
 
 
 def test_a_model_that_draws_something_else_is_not_written(tmp_path, monkeypatch):
-    def brighter(model, path):
-        honest(model, path)
+    def brighter(model, path, opset):
+        honest(model, path, opset)
         graph = onnx.load(path)
         last = next(node for node in graph.graph.node if node.op_type == "Round")
         graph.graph.node.insert(len(graph.graph.node), last)
@@ -61,6 +62,28 @@ def test_a_model_that_draws_something_else_is_not_written(tmp_path, monkeypatch)
     monkeypatch.setattr(export, "_trace", brighter)
     with pytest.raises(UserError, match=r"differs from PyTorch by \d+/255"):
         export_onnx(TransformerNet("fast", 12).eval(), tmp_path / "a.onnx", "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_opset_is_written_where_it_is_asked_for(tmp_path):
+    export_onnx(TransformerNet("johnson", 2).eval(), tmp_path / "a.onnx", "a", opset=18)
+    model = onnx.load(tmp_path / "a.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert export.opset_of(model) == 18
+
+
+def test_an_exporter_that_writes_another_opset_than_asked_for_is_told(johnson, tmp_path, monkeypatch):
+    network, stylizer = johnson
+    monkeypatch.setattr(export, "_trace", lambda model, path, opset: shutil.copyfile(stylizer.parts[0].model.path, path))
+    with pytest.raises(UserError, match="writes opset 20 instead of 18; choose --opset 20"):
+        export_onnx(network, tmp_path / "a.onnx", "a", opset=18)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_onnxruntime_cannot_run_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_trace", lambda model, path, opset: path.write_text("no model"))
+    with pytest.raises(UserError, match="cannot run the model; upgrade it, or export with a lower --opset"):
+        export_onnx(TransformerNet("johnson", 2).eval(), tmp_path / "a.onnx", "a")
     assert list(tmp_path.iterdir()) == []
 
 
