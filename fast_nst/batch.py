@@ -66,7 +66,8 @@ def stylize_files(settings: StylizeSettings, stylizer: Stylizer | None = None) -
 
 def stylizer_of(settings: StylizeSettings) -> Stylizer:
     """The stylizer that ``settings`` describe."""
-    return Stylizer(settings.style, settings.threads, settings.strength, settings.stroke_size, settings.preserve_color)
+    names = ("style", "threads", "strength", "stroke_size", "preserve_color", "engine", "provider", "tile")
+    return Stylizer(**{name: getattr(settings, name) for name in names})
 
 
 def plan(settings: StylizeSettings) -> list[Job]:

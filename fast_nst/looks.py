@@ -12,18 +12,34 @@ from PIL import Image, ImageFilter
 
 from fast_nst.images import RESAMPLING
 
+STRIP = 256  # rows that are mixed at once
 MASK_EDGE = 0.01  # softness of a mask's edges, a share of the longer side
 
 
 def mixed(pictures: Sequence[tuple[np.ndarray, float | np.ndarray]]) -> np.ndarray:
-    """uint8 sRGB pictures mixed by their shares in linear light, as lamps would mix; shares broadcast to the pictures."""
+    """uint8 sRGB pictures (..., H, W, 3) mixed by their shares, as lamps would mix: in linear light, strip by strip.
+
+    A share is a number, or (H, W, 1) for one of every pixel.
+    """
     wanted = [(picture, share) for picture, share in pictures if np.any(share)]
     if len(wanted) == 1 and np.all(wanted[0][1] == 1):
         return wanted[0][0]
-    light = sum(np.asarray(share, np.float32) * SRGB_TO_LIGHT[picture] for picture, share in wanted)
+    result = np.empty(np.broadcast_shapes(*(picture.shape for picture, _ in wanted)), np.uint8)
+    for top in range(0, result.shape[-3], STRIP):
+        rows = np.s_[..., top : top + STRIP, :, :]
+        result[rows] = _mixed_light([(picture[rows], _rows_of(share, rows)) for picture, share in wanted])
+    return result
+
+
+def _mixed_light(pictures: Sequence[tuple[np.ndarray, float | np.ndarray]]) -> np.ndarray:
+    light = sum(np.asarray(share, np.float32) * SRGB_TO_LIGHT[picture] for picture, share in pictures)
     light = np.clip(light, 0, 1)
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
     return np.rint(srgb * 255).astype(np.uint8)
+
+
+def _rows_of(share: float | np.ndarray, rows: tuple) -> float | np.ndarray:
+    return share[rows] if np.ndim(share) else share
 
 
 def _srgb_to_light() -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fast_nst.images import MAX_PIXELS
 from fast_nst.settings import in_range
@@ -10,6 +11,7 @@ from fast_nst.settings import in_range
 MIN_SIDE = 16
 MAX_STRENGTH = 1.5
 STROKES = (0.125, 8.0)
+TILE = ("auto", "always", "never")
 
 
 @dataclass
@@ -32,6 +34,9 @@ class StylizeSettings:
             and follows changes of light more slowly.
         recursive: look into the folders of folders as well.
         overwrite: replace pictures that exist; otherwise they are left alone.
+        engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here; `fast-nst engines` lists them.
+        provider: what the engine draws on: cpu, cuda, coreml, dml, ... (none: its own choice).
+        tile: draw in tiles, which look as if drawn at once: auto, for pictures over 24 megapixels; always or never.
         max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded.
         threads: processor threads (none: all cores).
     """
@@ -47,6 +52,9 @@ class StylizeSettings:
     stabilize: float = 0.5
     recursive: bool = False
     overwrite: bool = False
+    engine: str = "onnxruntime"
+    provider: str | None = None
+    tile: Literal["auto", "always", "never"] = "auto"
     max_pixels: int = MAX_PIXELS
     threads: int | None = None
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from fast_nst.errors import UserError
+from fast_nst.errors import UserError, unknown
 from fast_nst.images import to_rgb
 from fast_nst.looks import mixed, resized, soft_mask, with_colours_of
 from fast_nst.models import Model
 from fast_nst.settings import in_range
 from fast_nst.styles import Part, parse_blend, plan_blend
-from fast_nst.stylize_settings import MAX_STRENGTH, MIN_SIDE, STROKES
+from fast_nst.stylize_settings import MAX_STRENGTH, MIN_SIDE, STROKES, TILE
 
 if TYPE_CHECKING:
     from fast_nst.steady_model import SteadyModel
@@ -36,8 +36,11 @@ class Stylizer:
         strength: 0 is the photograph, 1 the style; up to 1.5 exaggerates it.
         stroke_size: 2 draws strokes twice as large: the network sees the picture at half its size.
         preserve_color: keep the photograph's own colours, and take light and dark alone from the style.
+        engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here.
+        provider: what the engine draws on: cpu, cuda, coreml, ...; None is its own choice.
+        tile: draw in tiles, which look as if drawn at once: auto, for pictures over 24 megapixels; always or never.
     Raises:
-        UserError: no such style or model, weights that make no blend, or a number out of range.
+        UserError: no such style, model or engine, weights that make no blend, or a number out of range.
     """
 
     def __init__(
@@ -47,10 +50,16 @@ class Stylizer:
         strength: float = 1.0,
         stroke_size: float = 1.0,
         preserve_color: bool = False,
+        engine: str = "onnxruntime",
+        provider: str | None = None,
+        tile: str = "auto",
     ) -> None:
         in_range("strength", strength, 0, MAX_STRENGTH)
         in_range("stroke_size", stroke_size, *STROKES)
-        self.parts = [_Part(part, threads, strength) for part in plan_blend(parse_blend(str(style)))]
+        if tile not in TILE:
+            raise unknown("tile", tile, TILE)
+        models = {"threads": threads, "engine": engine, "provider": provider}
+        self.parts = [_Part(part, strength, tile, models) for part in plan_blend(parse_blend(str(style)))]
         self.metadata = self.parts[0].model.metadata
         self.stroke_size, self.preserve_color = stroke_size, preserve_color
 
@@ -61,12 +70,12 @@ class Stylizer:
             mask: stylise where it is white, leave the photograph where it is black; it is fitted to the picture, and its
                 edges are softened.
         Raises:
-            UserError: a picture under 16 pixels a side, or too large for memory.
+            UserError: a picture under 16 pixels a side, or with ``tile`` never too large for memory.
         """
         if isinstance(picture, Image.Image):
             return Image.fromarray(self(np.asarray(to_rgb(picture)), mask))
         batch = picture if picture.ndim == 4 else picture[None]
-        _check_extent(*batch.shape[1:3])
+        self._check_extent(*batch.shape[1:3])
         result = mixed([(self._drawn(part, batch), part.share) for part in self.parts])
         if self.preserve_color:
             result = np.stack([with_colours_of(*pair) for pair in zip(result, batch, strict=True)])
@@ -86,29 +95,55 @@ class Stylizer:
         film.parts = [part.steadied(stabilize) for part in self.parts] if stabilize else self.parts
         return film
 
+    def _check_extent(self, height: int, width: int) -> None:
+        if min(height, width) < MIN_SIDE:
+            raise UserError(
+                f"the picture needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}; enlarge it first"
+            )
+        if height * width > MAX_PIXELS and any(part.tile == "never" for part in self.parts):
+            megapixels = height * width / 1e6
+            raise UserError(
+                f"the picture has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} fit in memory at once; "
+                "draw it with --tile auto, or reduce it with --size 4000"
+            )
+
     def _drawn(self, part: _Part, batch: np.ndarray) -> np.ndarray:
         if self.stroke_size == 1:
             return part.draw(batch)
         size = batch.shape[2:0:-1]
         seen = tuple(max(MIN_SIDE, round(side / self.stroke_size)) for side in size)
-        _check_extent(seen[1], seen[0])
+        self._check_extent(seen[1], seen[0])
         drawn = part.draw(np.stack([resized(picture, seen) for picture in batch]))
         return np.stack([resized(picture, size) for picture in drawn])
 
 
 class _Part:
-    """One model's part of a blend; without a row ``identity``, strength mixes its picture with the photograph."""
+    """One model's part of a blend; without a row ``identity``, strength mixes its picture with the photograph.
 
-    def __init__(self, part: Part, threads: int | None, strength: float) -> None:
-        self.path, self.share, self.threads = part.model, part.share, threads
-        self.model = Model(part.model, threads)
+    Args:
+        part: which model and rows.
+        models: arguments of ``Model``.
+    """
+
+    def __init__(self, part: Part, strength: float, tile: str, models: dict[str, Any]) -> None:
+        self.path, self.share, self.tile, self.threads = part.model, part.share, tile, models["threads"]
+        self.model = Model(part.model, **models)
         self.strength = 1.0 if self.model.has_identity else strength
         self.weights = self.model.weights(part.rows, strength if self.model.has_identity else 1.0)
         self.steady: SteadyModel | None = None
 
     def draw(self, batch: np.ndarray) -> np.ndarray:
-        picture = self.steady(batch) if self.steady else self.model(batch, self.weights)
-        return mixed([(picture, self.strength), (batch, 1 - self.strength)])
+        return mixed([(self._drawn(batch), self.strength), (batch, 1 - self.strength)])
+
+    def _drawn(self, batch: np.ndarray) -> np.ndarray:
+        if self.steady:
+            return self.steady(batch)
+        if self.tile == "always" or (self.tile == "auto" and batch.shape[1] * batch.shape[2] > MAX_PIXELS):
+            from fast_nst.tiles import tiled
+
+            pictures = [tiled(self.model, picture, self.weights) for picture in batch]
+            return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
+        return self.model(batch, self.weights)
 
     def steadied(self, stabilize: float) -> _Part:
         """This part for one film: it remembers the pictures before."""
@@ -117,14 +152,3 @@ class _Part:
         part = copy.copy(self)
         part.steady = SteadyModel(self.path, self.weights, stabilize, self.threads)
         return part
-
-
-def _check_extent(height: int, width: int) -> None:
-    if min(height, width) < MIN_SIDE:
-        raise UserError(f"the picture needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}; enlarge it first")
-    if height * width > MAX_PIXELS:
-        megapixels = height * width / 1e6
-        raise UserError(
-            f"the picture has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} fit in memory at once; "
-            "reduce it with --size 4000"
-        )

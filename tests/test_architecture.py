@@ -9,15 +9,24 @@ PACKAGE = Path(__file__).parents[1] / "fast_nst"
 FLOORS = [
     {"errors"},
     {"files"},
-    {"settings", "functional", "images", "drawing", "tensor_files", "film"} | {"measuring", "runtimes", "engine_cache"},
+    {"settings", "functional", "images", "drawing", "tensor_files", "film", "layer_files"}
+    | {"measuring", "runtimes", "engine_cache", "conversions"},
     {"engines"},
     {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "models"}
-    | {"style_statistics", "optimization_settings", "colours", "stylize_settings", "picture_files", "looks"}
-    | {"video", "steady_model"},
-    {"losses", "weights", "styles", "callbacks"},
+    | {
+        "style_statistics",
+        "optimization_settings",
+        "colours",
+        "stylize_settings",
+        "export_settings",
+        "picture_files",
+        "looks",
+    }
+    | {"video", "steady_model", "staged_model"},
+    {"losses", "weights", "styles", "callbacks", "tiles"},
     {"training", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer"}
     | {"gatys", "image_loss", "sources", "optimization_card"},
-    {"runs", "evaluation", "optimization", "batch"},
+    {"runs", "evaluation", "optimization", "batch", "precision"},
     {"reconstruction", "sweep"},
     {"cli"},
     {"__main__"},

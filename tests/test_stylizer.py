@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 import fast_nst
@@ -59,15 +60,25 @@ def test_larger_strokes_come_from_a_smaller_picture(negative, pixels):
     np.testing.assert_array_equal(result, expected)
 
 
-@pytest.mark.parametrize("values", [{"stroke_size": 0}, {"stroke_size": 99}, {"strength": 1.6}, {"strength": -0.1}])
+def test_tiles_look_as_if_drawn_at_once():
+    photo = skimage.data.astronaut()[:120, :150]
+    once = Stylizer("great_wave", strength=0.8)(photo)
+    tiles = Stylizer("great_wave", strength=0.8, tile="always")(photo)
+    assert np.abs(once.astype(int) - tiles).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "values", [{"tile": "often"}, {"stroke_size": 0}, {"stroke_size": 99}, {"strength": 1.6}, {"strength": -0.1}]
+)
 def test_numbers_out_of_range_are_named(values):
     with pytest.raises(UserError, match=next(iter(values))):
         Stylizer("great_wave", **values)
 
 
 def test_a_picture_too_large_for_memory_is_told_what_to_do(negative):
+    never = Stylizer(negative.parts[0].path, tile="never")
     with pytest.raises(UserError, match="--size 4000"):
-        negative(np.broadcast_to(np.zeros((1, 1, 1, 3), np.uint8), (1, 5000, 5000, 3)))
+        never(np.broadcast_to(np.zeros((1, 1, 1, 3), np.uint8), (1, 5000, 5000, 3)))
 
 
 @pytest.mark.parametrize("content", [b"no model", b""])

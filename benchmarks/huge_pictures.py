@@ -1,0 +1,172 @@
+"""Huge pictures in tiles: time, memory and disk by size, how exact the result is, and what a thumbnail's statistics change.
+
+    python benchmarks/huge_pictures.py                                  # all of it, about 15 minutes on two cores
+    python benchmarks/huge_pictures.py --megapixels 1 100 --exact --thumbnails
+    python benchmarks/huge_pictures.py --model checkpoints/mine/mine.onnx
+
+Prints Markdown. The picture is one of scikit-image's photographs, enlarged, so it is smoother than a photograph of its size.
+Each size is drawn by a process of its own, whose peak memory is counted from its start and so holds the picture, its result
+and all libraries; cutting the model, done once a model, is not in the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import skimage.data
+from onnx import TensorProto, helper
+from PIL import Image
+
+from fast_nst import tiles
+from fast_nst.models import Model
+from fast_nst.staged_model import Graph
+from fast_nst.styles import SHIPPED
+
+ENOUGH = 30  # megapixels up to which a picture is also drawn whole
+MEGABYTE = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss counts bytes there, kilobytes elsewhere
+
+
+def photograph(megapixels: float, name: str) -> np.ndarray:
+    """A square photograph of so many megapixels, uint8 RGB, enlarged strip by strip."""
+    photo, side = getattr(skimage.data, name)(), round(math.sqrt(megapixels) * 1000)
+    source = Image.fromarray(photo[: min(photo.shape[:2]), : min(photo.shape[:2])])
+    pixels = np.empty((side, side, 3), np.uint8)
+    for top in range(0, side, 1000):
+        bottom = min(top + 1000, side)
+        box = (0, top * source.height / side, source.width, bottom * source.height / side)
+        pixels[top:bottom] = source.resize((side, bottom - top), Image.Resampling.BICUBIC, box)
+    return pixels
+
+
+def weights_of(model: Model, style: str | None) -> np.ndarray:
+    return model.weights({style: 1.0} if style else None)
+
+
+def draw_once(arguments: argparse.Namespace) -> None:
+    """What a process of its own does: one size, one way; JSON on its output."""
+    model, pixels = Model(Path(arguments.model), arguments.threads), photograph(arguments.megapixels[0], arguments.photo)
+    weights = weights_of(model, arguments.style)
+    draw = {
+        "tiled": lambda picture: tiles.tiled(model, picture, weights),
+        "whole": lambda picture: model(picture[None], weights)[0],
+    }[arguments.way]
+    draw(pixels[:64, :64])
+    taken = []
+    for _ in range(arguments.rounds):
+        wall, processor = time.perf_counter(), time.process_time()
+        draw(pixels)
+        taken.append((time.perf_counter() - wall, time.process_time() - processor))
+    seconds, processor = (min(column) for column in zip(*taken, strict=True))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
+    print(json.dumps({"seconds": seconds, "processor": processor, "peak": peak}))
+
+
+def measured(megapixels: float, way: str, arguments: argparse.Namespace) -> dict[str, float]:
+    rounds = max(1, min(arguments.rounds, round(30 / megapixels)))
+    settings = {"megapixels": megapixels, "rounds": rounds, "way": way, "photo": arguments.photo}
+    settings |= {"model": arguments.model, "threads": arguments.threads}
+    settings |= {"style": arguments.style} if arguments.style else {}
+    flags = [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
+    return json.loads(subprocess.run([sys.executable, __file__, *flags], capture_output=True, check=True).stdout)
+
+
+def table_of_sizes(arguments: argparse.Namespace) -> None:
+    stages = tiles._stages(Model(Path(arguments.model)))
+    print("| megapixels | drawn | seconds | seconds a megapixel | processor seconds a megapixel | peak MB | files GB |")
+    print("|---|---|---|---|---|---|---|")
+    for megapixels in arguments.megapixels:
+        side = round(math.sqrt(megapixels) * 1000)
+        for way in ("tiled", "whole") if megapixels <= ENOUGH else ("tiled",):
+            row = measured(megapixels, way, arguments)
+            files = f"{tiles._room(stages, side, side) / 1e9:.2f}" if way == "tiled" else "-"
+            each = [row["seconds"] / megapixels, row["processor"] / megapixels]
+            print(f"| {megapixels:g} | {way} | {row['seconds']:.2f} | {each[0]:.3f} | {each[1]:.3f} ", end="")
+            print(f"| {row['peak']:.0f} | {files} |", flush=True)
+
+
+def drawn_under(statistics: dict[str, np.ndarray], pixels: np.ndarray, weights: np.ndarray, drawer: Model) -> np.ndarray:
+    """The whole picture by a session that takes its norms' statistics instead of taking them; its memory is given back."""
+    model = onnx.load(drawer.path)
+    graph = Graph(model)
+    nodes = graph.part(graph.statistics, ["picture"])
+    read = {name for node in nodes for name in node.input}
+    takes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in sorted(graph.statistics)]
+    constants = [tensor for name, tensor in graph.constants.items() if name in read and name != "style"]
+    part = helper.make_graph(nodes, "whole", [*model.graph.input, *takes], list(model.graph.output), constants)
+    whole = helper.make_model(part, opset_imports=model.opset_import, ir_version=model.ir_version)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = drawer.threads, 3
+    session = onnxruntime.InferenceSession(whole.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": pixels[None], "style": weights, **statistics})[0][0]
+
+
+def print_difference(what: str, one: np.ndarray, other: np.ndarray) -> None:
+    apart = np.abs(one.astype(np.int16) - other)
+    print(f"| {what} | {apart.max()} | {apart.mean():.4f} | {100 * (apart > 2).mean():.3g} |", flush=True)
+
+
+def print_header(title: str) -> None:
+    print(f"\n{title}\n\n| what | largest, of 255 | mean | % of values apart by more than 2 |\n|---|---|---|---|")
+
+
+def table_of_exactness(arguments: argparse.Namespace) -> None:
+    """The tiled picture against the whole one, with the statistics as onnxruntime sums them, and with exact ones."""
+    model = Model(Path(arguments.model), arguments.threads)
+    weights = weights_of(model, arguments.style)
+    print_header("How exact")
+    for megapixels in arguments.exact:
+        pixels = photograph(megapixels, arguments.photo)
+        seen = tiles.statistics(model, pixels, weights)
+        tiled, exact = tiles.tiled(model, pixels, weights), drawn_under(seen, pixels, weights, model)
+        plain = Model(model.path, model.threads)(pixels[None], weights)[0]  # of its own, so that its memory is given back
+        print_difference(f"{megapixels:g} megapixels: tiled, and whole with the same statistics", tiled, exact)
+        print_difference(f"{megapixels:g} megapixels: tiled, and whole", tiled, plain)
+        print_difference(f"{megapixels:g} megapixels: whole, and whole with exact statistics", plain, exact)
+
+
+def table_of_thumbnails(arguments: argparse.Namespace) -> None:
+    """The whole picture under the statistics of a reduced one (Chen et al. 2022), against its own."""
+    model = Model(Path(arguments.model), arguments.threads)
+    weights, pixels = weights_of(model, arguments.style), photograph(arguments.enlarged, arguments.photo)
+    exact = drawn_under(tiles.statistics(model, pixels, weights), pixels, weights, model)
+    print_header(f"Statistics of a thumbnail, for {arguments.enlarged:g} megapixels")
+    for side in arguments.thumbnails:
+        thumbnail = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
+        reduced = drawn_under(tiles.statistics(model, thumbnail, weights), pixels, weights, model)
+        print_difference(f"a thumbnail of {side} x {side}", reduced, exact)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megapixels", type=float, nargs="*", default=[1, 4, 12, 24, 50, 100])
+    parser.add_argument("--exact", type=float, nargs="*", default=[1, 6, 12, 24])
+    parser.add_argument("--thumbnails", type=int, nargs="*", default=[1024, 512, 256])
+    parser.add_argument("--enlarged", type=float, default=6)
+    parser.add_argument("--model", default=str(SHIPPED / "base.onnx"))
+    parser.add_argument("--style", help="a row of the model (none: its own)")
+    parser.add_argument("--photo", default="coffee", choices=("astronaut", "chelsea", "coffee"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5, help="of which the fastest counts, for small pictures")
+    parser.add_argument("--way", choices=("tiled", "whole"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.way:
+        return draw_once(arguments)
+    if arguments.megapixels:
+        table_of_sizes(arguments)
+    if arguments.exact:
+        table_of_exactness(arguments)
+    return table_of_thumbnails(arguments) if arguments.thumbnails else None
+
+
+if __name__ == "__main__":
+    main()
