@@ -3,9 +3,9 @@
 Both take and return what ``export`` writes: uint8 pictures both ways of any size, the input ``style`` with its default, and
 the metadata, which then also tells the precision.
 
-float16: all but the norms' statistics, whose sums and squares over large pictures would leave its range. The converters of
-onnxruntime (1.31) and onnxconverter-common are not used: told to leave operators alone, they send every value between two
-of these through float16 all the same, and define a cast twice where two of them read one value.
+float16: all but the norms' statistics, whose sums and squares over large pictures would leave its range. The converter of
+onnxruntime (1.31) is not used: told to leave operators alone, it sends every value between two of these through float16 all
+the same, and defines a cast twice where two of them read one value.
 
 8 bits: convolutions between quantise and dequantise nodes, weights by channel in 7 bits, so that no processor's 16-bit sums
 saturate; the ranges of activations are means over the calibration pictures of their extremes. The first and the last

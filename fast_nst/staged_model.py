@@ -190,6 +190,8 @@ def stages_of(model: onnx.ModelProto) -> list[Stage]:
     Raises:
         UserError: the model has no norms that can be told, or it looks at the whole picture elsewhere.
     """
+    if any(weight.data_type == TensorProto.FLOAT16 for weight in model.graph.initializer):
+        raise UserError("a model in fp16 draws no tiles; export it with --precision fp32, or reduce the picture with --size")
     graph = Graph(model)
     layers = _layers(graph)
     return [_stage(graph, layers, number) for number in range(graph.stage_of["picture"] + 1)]

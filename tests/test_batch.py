@@ -194,7 +194,7 @@ def test_an_animation_is_stylised_frame_by_frame(run, pixels, tmp_path):
 def test_the_command_ends_with_1_when_some_failed_and_lists_them(pixels, tmp_path, capsys, negative):
     save_image(pixels, tmp_path / "in" / "a.png")
     (tmp_path / "in" / "b.png").write_text("no picture")
-    model = negative.parts[0].model.session._model_path
+    model = negative.parts[0].path
     with pytest.raises(SystemExit) as caught:
         main(["stylize", str(tmp_path / "in"), "--style", str(model), "--output", str(tmp_path / "out")])
     assert caught.value.code == 1

@@ -21,6 +21,7 @@ from fast_nst.measuring import psnr
 from fast_nst.models import Model
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.precision import export_model
+from fast_nst.stylizer import Stylizer
 
 LIKENESS = {"fp16": 50, "int8": 30}  # dB to fp32
 
@@ -248,3 +249,8 @@ def test_the_command_prints_the_file_and_its_report(exported, capsys, tmp_path):
 def test_weights_alone_are_written_without_a_report(tmp_path):
     main(["export", "base", "--output", str(tmp_path / "a.safetensors")])
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_no_tiles_are_drawn_at_another_precision(models, name):
+    with pytest.raises(UserError, match="draws no tiles"):
+        Stylizer(models[name], tile="always")(draw_scene(64, 64))

@@ -43,7 +43,7 @@ def test_a_mask_confines_the_style(negative, pixels):
 
 
 def test_kept_colours_are_those_of_the_photo(negative):
-    path = negative.parts[0].model.session._model_path
+    path = negative.parts[0].path
     red = np.full((20, 20, 3), [200, 60, 60], np.uint8)
     result = Stylizer(path, preserve_color=True)(red).reshape(-1, 3)[0].astype(int)
     assert result[0] > result[1] + 60 and abs(result[1] - result[2]) <= 4
@@ -51,7 +51,7 @@ def test_kept_colours_are_those_of_the_photo(negative):
 
 
 def test_larger_strokes_come_from_a_smaller_picture(negative, pixels):
-    path = negative.parts[0].model.session._model_path
+    path = negative.parts[0].path
     large = np.repeat(np.repeat(pixels, 2, 0), 2, 1)
     result = Stylizer(path, stroke_size=2.0)(large)
     assert result.shape == large.shape
@@ -95,7 +95,7 @@ def test_a_run_folder_without_a_model_names_the_export(tmp_path):
 
 def test_stylising_never_imports_torch(tmp_path, pixels, negative):
     save_image(pixels, tmp_path / "a.png")
-    model = negative.parts[0].model.session._model_path
+    model = negative.parts[0].path
     code = (
         "import sys; from fast_nst.cli import main; "
         f"main(['stylize', {str(tmp_path / 'a.png')!r}, '--style', {str(model)!r}, "
