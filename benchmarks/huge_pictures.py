@@ -2,7 +2,9 @@
 
     python benchmarks/huge_pictures.py                                  # all of it, about 15 minutes on two cores
     python benchmarks/huge_pictures.py --megapixels 1 100 --exact --thumbnails
-    python benchmarks/huge_pictures.py --model checkpoints/mine/mine.onnx
+    python benchmarks/huge_pictures.py --model johnson.onnx --whole 4 --exact 1 4
+
+A whole picture takes 0.3 GB a megapixel with the preset `fast`, 0.9 GB with `johnson`: choose --whole and --exact by that.
 
 Prints Markdown. The picture is one of scikit-image's photographs, enlarged, so it is smoother than a photograph of its size.
 Each size is drawn by a process of its own, whose peak memory is counted from its start and so holds the picture, its result
@@ -32,7 +34,6 @@ from fast_nst.models import Model
 from fast_nst.staged_model import Graph
 from fast_nst.styles import SHIPPED
 
-ENOUGH = 30  # megapixels up to which a picture is also drawn whole
 MEGABYTE = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss counts bytes there, kilobytes elsewhere
 
 
@@ -81,14 +82,14 @@ def measured(megapixels: float, way: str, arguments: argparse.Namespace) -> dict
 
 
 def table_of_sizes(arguments: argparse.Namespace) -> None:
-    stages = tiles._stages(Model(Path(arguments.model)))
+    model = Model(Path(arguments.model))
     print("| megapixels | drawn | seconds | seconds a megapixel | processor seconds a megapixel | peak MB | files GB |")
     print("|---|---|---|---|---|---|---|")
     for megapixels in arguments.megapixels:
         side = round(math.sqrt(megapixels) * 1000)
-        for way in ("tiled", "whole") if megapixels <= ENOUGH else ("tiled",):
+        for way in ("tiled", "whole") if megapixels <= arguments.whole else ("tiled",):
             row = measured(megapixels, way, arguments)
-            files = f"{tiles._room(stages, side, side) / 1e9:.2f}" if way == "tiled" else "-"
+            files = f"{tiles.room(model, side, side) / 1e9:.2f}" if way == "tiled" else "-"
             each = [row["seconds"] / megapixels, row["processor"] / megapixels]
             print(f"| {megapixels:g} | {way} | {row['seconds']:.2f} | {each[0]:.3f} | {each[1]:.3f} ", end="")
             print(f"| {row['peak']:.0f} | {files} |", flush=True)
@@ -149,7 +150,8 @@ def table_of_thumbnails(arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megapixels", type=float, nargs="*", default=[1, 4, 12, 24, 50, 100])
-    parser.add_argument("--exact", type=float, nargs="*", default=[1, 6, 12, 24])
+    parser.add_argument("--whole", type=float, default=12, help="megapixels up to which a picture is drawn whole as well")
+    parser.add_argument("--exact", type=float, nargs="*", default=[1, 6, 12])
     parser.add_argument("--thumbnails", type=int, nargs="*", default=[1024, 512, 256])
     parser.add_argument("--enlarged", type=float, default=6)
     parser.add_argument("--model", default=str(SHIPPED / "base.onnx"))

@@ -112,6 +112,11 @@ def statistics(model: Model, pixels: np.ndarray, weights: np.ndarray, memory: in
     return {name: value for name, value in known.items() if name != "style"}
 
 
+def room(model: Model, height: int, width: int) -> int:
+    """Bytes of temporary files that ``tiled`` takes for a picture, at most at once."""
+    return _room(_stages(model), height, width)
+
+
 def in_strips(function: Callable[..., np.ndarray], *pictures: np.ndarray, rows: int = ROWS) -> np.ndarray:
     """What a function of pixels makes of pictures of one height, (H, ...) each, ``rows`` at a time to save memory."""
     height, result = len(pictures[0]), None
