@@ -22,6 +22,7 @@ from tqdm import tqdm
 from fast_nst.data import to_tensor
 from fast_nst.functional import gram_matrix
 from fast_nst.images import find_images, open_image, resize_long_side
+from fast_nst.measuring import psnr
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.styles import shipped_styles
 from fast_nst.stylizer import Stylizer
@@ -29,11 +30,6 @@ from fast_nst.stylizer import Stylizer
 STYLE_SIZE = 640
 STRENGTHS = (0.0, 0.3, 0.6, 1.0, 1.5)
 TABLE = Path(__file__).parents[1] / "docs" / "benchmarks" / "styles.csv"
-
-
-def psnr(picture: np.ndarray, photo: np.ndarray) -> float:
-    error = np.mean((picture.astype(float) - photo) ** 2)
-    return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
 @torch.no_grad()

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -34,7 +33,6 @@ MEMORY = 1_000_000_000  # bytes beside the picture and its result
 SIDES = (320, 256, 192, 128, 96, 64, 48, 32, 16)  # pixels a side of a tile; larger ones are no faster
 AHEAD = 2  # strips of tiles that are begun before the first of them is done
 ALIVE = 6  # float32 tensors as large as its layers that a tile holds at once
-ROWS = 256  # of a strip for functions of pixels
 
 
 @dataclass(frozen=True)
@@ -115,17 +113,6 @@ def statistics(model: Model, pixels: np.ndarray, weights: np.ndarray, memory: in
 def room(model: Model, height: int, width: int) -> int:
     """Bytes of temporary files that ``tiled`` takes for a picture, at most at once."""
     return _room(_stages(model), height, width)
-
-
-def in_strips(function: Callable[..., np.ndarray], *pictures: np.ndarray, rows: int = ROWS) -> np.ndarray:
-    """What a function of pixels makes of pictures of one height, (H, ...) each, ``rows`` at a time to save memory."""
-    height, result = len(pictures[0]), None
-    for start in range(0, height, rows):
-        strip = function(*(picture[start : start + rows] for picture in pictures))
-        if result is None:
-            result = np.empty((height, *strip.shape[1:]), strip.dtype)
-        result[start : start + rows] = strip
-    return result
 
 
 class _Drawing:

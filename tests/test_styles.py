@@ -240,3 +240,12 @@ def test_a_model_without_identity_gets_its_strength_by_mixing_pictures(tmp_path,
     np.testing.assert_array_equal(none(pixels), pixels)
     light = (SRGB_TO_LIGHT[full(pixels)] + SRGB_TO_LIGHT[pixels]) / 2
     np.testing.assert_allclose(SRGB_TO_LIGHT[half], light, atol=0.005)
+
+
+def test_strips_change_nothing_of_a_mixture(monkeypatch):
+    numbers = np.random.default_rng(0)
+    one, other = (numbers.integers(0, 256, (1, 50, 7, 3), dtype=np.uint8) for _ in range(2))
+    inside = numbers.random((50, 7, 1), dtype=np.float32)
+    at_once = mixed([(one, inside), (other, 1 - inside)])
+    monkeypatch.setattr("fast_nst.looks.STRIP", 8)
+    np.testing.assert_array_equal(mixed([(one, inside), (other, 1 - inside)]), at_once)

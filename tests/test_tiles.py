@@ -16,12 +16,11 @@ from onnx import TensorProto, helper
 from fast_nst import layer_files, tiles
 from fast_nst.errors import UserError
 from fast_nst.export import export_onnx
-from fast_nst.looks import mixed, with_colours_of
 from fast_nst.models import Model
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.staged_model import stages_of
 from fast_nst.styles import SHIPPED
-from fast_nst.tiles import Moments, in_strips, spans, statistics, tiled
+from fast_nst.tiles import Moments, spans, statistics, tiled
 
 SIZES = [(16, 16), (17, 131), (97, 50), (66, 129)]  # odd ones too, and remainders of all kinds modulo 4
 
@@ -137,17 +136,6 @@ def test_moments_of_parts_are_those_of_the_whole():
         moments.add(part.shape[1], part.mean(1), part.var(1))
     np.testing.assert_allclose(moments.mean, values.mean(1), rtol=1e-12)
     np.testing.assert_allclose(moments.variance, values.var(1), rtol=1e-9)
-
-
-def test_functions_of_pixels_may_work_in_strips():
-    one, other = photo(130, 40), photo(130, 40)[::-1]
-    inside = np.linspace(0, 1, 130, dtype=np.float32)[:, None, None]
-
-    def blend(above, below, share):
-        return mixed([(above, share), (below, 1 - share)])
-
-    np.testing.assert_array_equal(in_strips(blend, one, other, inside, rows=32), blend(one, other, inside))
-    np.testing.assert_array_equal(in_strips(with_colours_of, one, other, rows=50), with_colours_of(one, other))
 
 
 @pytest.fixture
