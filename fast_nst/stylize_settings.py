@@ -35,7 +35,8 @@ class StylizeSettings:
         recursive: look into the folders of folders as well.
         overwrite: replace pictures that exist; otherwise they are left alone.
         engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here for many pictures; OpenVINO
-            takes longer to start. `fast-nst engines` lists them. Steadied films and tiles are always onnxruntime's, on the CPU.
+            takes longer to start. `fast-nst engines` lists them.
+            Steadied films and tiles always take onnxruntime on the CPU.
         provider: what the engine draws on: cpu, cuda, coreml, dml, ... (none: its own choice).
         tile: draw in tiles, which look as if drawn at once: auto, for pictures over 24 megapixels; always or never.
         max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded.
