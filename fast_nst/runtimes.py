@@ -6,6 +6,7 @@ Of itself it would round to bfloat16 wherever the processor can; here that is an
 
 from __future__ import annotations
 
+import os
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class OnnxRuntime:
 
     Args:
         path: the ``.onnx`` file.
-        threads: processor threads; None is all cores.
+        threads: processor threads; None is all cores that the process may use.
         provider: cpu, cuda, coreml, dml, ...; the CPU draws what it cannot. None is all that are there, best first.
     Raises:
         UserError: no model, or a provider that does not start.
@@ -66,7 +67,7 @@ class OnnxRuntime:
 
     def __init__(self, path: Path, threads: int | None = None, provider: str | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 0 if threads is None else threads
+        options.intra_op_num_threads = usable_cores() if threads is None else threads
         options.log_severity_level = 3
         available = onnxruntime.get_available_providers()
         wanted = available if provider is None else [name for name in available if short_name(name) in (provider, CPU)]
@@ -147,6 +148,14 @@ class OpenVino:
         if shape is not None:
             network.reshape({"image": list(shape)})
         return core.compile_model(network, self.provider.upper(), self._config).create_infer_request()
+
+
+def usable_cores() -> int:
+    """The processor's cores that this process may use; 0, which is all to onnxruntime, where the system does not say.
+
+    More threads than cores would wait for each other: in a container, on a cluster, under ``taskset``.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
 def short_name(provider: str) -> str:

@@ -65,8 +65,8 @@ class OptimizerSettings:
         gradient_clip: gradients of a larger norm are scaled down to this one (0: never).
         style_ramp: share of the run over which the style weight rises from a tenth to all of it; without it, a large
             weight first teaches a texture that ignores the photograph (none: 0.3, or 0 from a base, which knows better).
-        strength_share: share of the pictures that are drawn at a random strength between 0 and 1.5, where the style
-            weight is the strength's square; the others are drawn at 1.
+        strength_share: share of the pictures that are drawn at a random strength, half of these between 0 and 1 and half
+            between 1 and 1.5, where the style weight is the strength's square; the others are drawn at 1.
         average: train with an exponential moving average of the weights, and save that, if above 0 (0.999 is usual).
     """
 

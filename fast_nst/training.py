@@ -95,12 +95,16 @@ class StyleTransferModule(pl.LightningModule):
         return torch.arange(first, first + count) % len(self.rows)
 
     def strengths_of_step(self, count: int) -> Tensor:
-        """The strength of each picture of this step's batch, (B,): 1, or random in [0, 1.5] for `strength_share`."""
+        """The strength of each picture of this step's batch, (B,): 1, or for `strength_share` random.
+
+        Of the random ones, half are short of the style, in [0, 1], and half beyond it, in [1, 1.5].
+        """
         if IDENTITY not in self.network.styles:
             return torch.ones(count)
         numbers = np.random.default_rng((self.seed, self.global_step, self.global_rank))
         random = numbers.random(count) < self.settings.strength_share
-        return torch.from_numpy(np.where(random, numbers.uniform(0, MAX_STRENGTH, count), 1.0)).float()
+        strengths = np.where(random, np.interp(numbers.random(count), (0, 0.5, 1), (0, 1, MAX_STRENGTH)), 1.0)
+        return torch.from_numpy(strengths).float()
 
     def _processes(self) -> int:
         return self.trainer.world_size if self._trainer is not None else 1

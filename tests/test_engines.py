@@ -325,3 +325,10 @@ def test_a_table_is_markdown_with_numbers_to_the_right():
         "| a         | 1.5 |",
         "| long name |  10 |",
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not confine processes to cores")
+def test_usable_cores_are_those_the_process_is_confined_to():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    code += "from fast_nst.runtimes import usable_cores; print(usable_cores())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"

@@ -223,6 +223,7 @@ def test_styles_take_turns_and_strengths_are_1_or_random_up_to_1_5(lite):
     random = strengths[strengths != 1]
     assert len(random) / 4000 == pytest.approx(0.3, abs=0.03)
     assert 0 <= random.min() < 0.05 and 1.45 < random.max() <= 1.5
+    assert 0.45 < (random > 1).float().mean() < 0.55
     assert torch.equal(strengths, module.strengths_of_step(4000))
 
 

@@ -1,0 +1,97 @@
+"""What a benchmark leaves: a table on the screen, a CSV, a plot, and a record of where its numbers come from.
+
+docs/benchmarks/NAME.csv    a row for each measurement
+docs/benchmarks/NAME.png    the plot
+docs/benchmarks/NAME.json   command, machine, versions, threads, seed and date
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from fast_nst.engine_cache import cpu_name
+from fast_nst.measuring import markdown_table
+
+RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks"
+PACKAGES = ("fast_nst", "torch", "torchvision", "numpy", "onnxruntime", "openvino", "pytorch-lightning")
+
+Row = Mapping[str, object]
+
+
+def parser_of(description: str, name: str) -> argparse.ArgumentParser:
+    """A command line with what every benchmark has: --output, --threads, --seed and --quick."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0], prog=f"benchmarks/{name}.py")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the CSV, the plot and the record")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="processor threads of every engine")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: does it still run?")
+    return parser
+
+
+def machine() -> dict[str, object]:
+    """The machine and the versions that numbers belong to."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": cpu_name(),
+        "cores": os.cpu_count(),
+        "gpu": gpu,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {package: found for package in PACKAGES if (found := _version(package))},
+    }
+
+
+def save(name: str, rows: Sequence[Row], settings: argparse.Namespace) -> None:
+    """Print ``rows`` as a table, and write them and the record to ``settings.output``."""
+    folder = Path(settings.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    options = {key: str(value) for key, value in vars(settings).items() if key not in ("output", "threads", "seed", "quick")}
+    record = {"command": f"python benchmarks/{Path(sys.argv[0]).name}", "options": options, "date": str(date.today())}
+    record |= {"threads": settings.threads, "seed": settings.seed, "quick": settings.quick} | machine()
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    print(markdown_table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows]))
+
+
+def save_plot(name: str, figure: Figure, settings: argparse.Namespace) -> None:
+    """Write ``figure`` to ``settings.output`` and close it."""
+    figure.tight_layout()
+    figure.savefig(Path(settings.output) / f"{name}.png", dpi=110)
+    pyplot.close(figure)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Median, least and greatest of ``values``."""
+    return statistics.median(values), min(values), max(values)
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
