@@ -23,7 +23,18 @@ from fast_nst.errors import UserError, unknown
 from fast_nst.measuring import markdown_table, median_milliseconds, psnr
 from fast_nst.runtimes import CPU, REMOTE, Engine, OnnxRuntime, OpenVino, Signature, short_name
 
-__all__ = ["AUTO", "NAMES", "Choice", "Engine", "engines_table", "find_engines", "make_engine", "missing_engines"]
+__all__ = [
+    "AUTO",
+    "NAMES",
+    "Choice",
+    "Engine",
+    "drawing",
+    "engines_table",
+    "find_engines",
+    "make_engine",
+    "missing_engines",
+    "working_engines",
+]
 
 AUTO = "auto"
 DEFAULT = "onnxruntime"
@@ -92,13 +103,25 @@ def make_engine(name: str, path: str | Path, threads: int | None = None, provide
     return _checked(OpenVino(path, threads, provider or CPU, bfloat16=name == "openvino-bf16"), path)
 
 
+def working_engines(path: str | Path, threads: int | None = None) -> dict[Choice, Engine]:
+    """The engines here that start, load the model and draw with it, in whatever precision."""
+    reference = make_engine(DEFAULT, path, threads, CPU)
+    return _alike(_started(find_engines(), Path(path), threads), reference, least=-1)
+
+
+def drawing(engine: Engine, side: int) -> Callable[[], np.ndarray]:
+    """What draws one picture of ``side`` x ``side`` pixels in the model's own style."""
+    picture, style = _picture(side), _own_style(engine.signature)
+    return lambda: engine.run(picture, style)
+
+
 def engines_table(path: str | Path, threads: int | None = None) -> str:
     """Every engine here with its median milliseconds for pictures of 256 x 256 and 512 x 512, as a Markdown table.
 
     The last column says how like onnxruntime's picture on the CPU its own is, in dB.
     """
     choices, reference = find_engines(), make_engine(DEFAULT, path, threads, CPU)
-    engines = _alike(_started(choices, Path(path), threads), reference, least=-1)
+    engines = working_engines(path, threads)
     times = [_timed(engines, side) for side in SHOWN_SIDES]
     likeness = _likeness(engines, reference, SHOWN_SIDES[-1])
     rows = []
@@ -197,13 +220,7 @@ def _likeness(engines: Mapping[Choice, Engine], reference: Engine, side: int) ->
 
 
 def _timed(engines: Mapping[Choice, Engine], side: int) -> dict[Choice, float]:
-    picture = _picture(side)
-
-    def run(engine: Engine) -> Callable[[], np.ndarray]:
-        style = _own_style(engine.signature)
-        return lambda: engine.run(picture, style)
-
-    return median_milliseconds({choice: run(engine) for choice, engine in engines.items()})
+    return median_milliseconds({choice: drawing(engine, side) for choice, engine in engines.items()})
 
 
 def _picture(side: int) -> np.ndarray:

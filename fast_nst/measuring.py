@@ -16,24 +16,37 @@ ROUNDS = 7
 Name = TypeVar("Name")
 
 
-def median_milliseconds(
-    runs: Mapping[Name, Callable[[], object]], rounds: int = ROUNDS, warm_up: int = WARM_UP
-) -> dict[Name, float]:
-    """The median duration of each of ``runs``, which take turns, so that whatever else the machine does meets them alike.
+def milliseconds(
+    runs: Mapping[Name, Callable[[], object]],
+    rounds: int = ROUNDS,
+    warm_up: int = WARM_UP,
+    after: Callable[[], object] = lambda: None,
+) -> dict[Name, list[float]]:
+    """How long each of ``runs`` takes, ``rounds`` times over; they take turns, so that whatever else the machine does meets
+    them alike.
 
     Args:
         runs: name -> what to time.
         rounds: turns that count.
         warm_up: turns before them that do not; OpenVINO compiles for a size on its third.
+        after: called after every run, outside of what is timed: for a progress bar.
     """
-    milliseconds: dict[Name, list[float]] = {name: [] for name in runs}
+    taken: dict[Name, list[float]] = {name: [] for name in runs}
     for turn in range(warm_up + rounds):
         for name, run in runs.items():
             started = time.perf_counter()
             run()
             if turn >= warm_up:
-                milliseconds[name].append(1000 * (time.perf_counter() - started))
-    return {name: statistics.median(values) for name, values in milliseconds.items()}
+                taken[name].append(1000 * (time.perf_counter() - started))
+            after()
+    return taken
+
+
+def median_milliseconds(
+    runs: Mapping[Name, Callable[[], object]], rounds: int = ROUNDS, warm_up: int = WARM_UP
+) -> dict[Name, float]:
+    """The median duration of each of ``runs``, which take turns; see ``milliseconds``."""
+    return {name: statistics.median(values) for name, values in milliseconds(runs, rounds, warm_up).items()}
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float:
