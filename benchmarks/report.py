@@ -14,7 +14,8 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,6 +33,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks"
 PACKAGES = ("fast_nst", "torch", "torchvision", "numpy", "onnxruntime", "openvino", "pytorch-lightning")
 
 Row = Mapping[str, object]
+Spread = tuple[float, float, float]  # median, least and greatest
 
 
 def parser_of(description: str, name: str) -> argparse.ArgumentParser:
@@ -67,7 +69,9 @@ def save(name: str, rows: Sequence[Row], settings: argparse.Namespace) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    options = {key: str(value) for key, value in vars(settings).items() if key not in ("output", "threads", "seed", "quick")}
+    options = {
+        key: _named(value) for key, value in vars(settings).items() if key not in ("output", "threads", "seed", "quick")
+    }
     record = {"command": f"python benchmarks/{Path(sys.argv[0]).name}", "options": options, "date": str(date.today())}
     record |= {"threads": settings.threads, "seed": settings.seed, "quick": settings.quick} | machine()
     (folder / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
@@ -81,9 +85,25 @@ def save_plot(name: str, figure: Figure, settings: argparse.Namespace) -> None:
     pyplot.close(figure)
 
 
-def spread(values: Sequence[float]) -> tuple[float, float, float]:
+def spread(values: Sequence[float]) -> Spread:
     """Median, least and greatest of ``values``."""
     return statistics.median(values), min(values), max(values)
+
+
+def timed(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 3) -> dict[str, Spread]:
+    """Median, least and greatest seconds of each of ``runs``, which take turns; ``warm_up`` rounds do not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(warm_up + rounds):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: spread(values[warm_up:]) for name, values in seconds.items()}
+
+
+def _named(value: object) -> str:
+    """A setting as text; a file or folder by its name, as paths belong to one machine."""
+    return value.name if isinstance(value, Path) else str(value)
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,6 @@
 """Writes docs/styles.md from what was measured: the card of the base, the paintings' titles and docs/benchmarks.
 
-    python benchmarks/shipped_styles.py ... && python benchmarks/equivalents.py ...
+    python benchmarks/shipped_styles.py ... && python benchmarks/johnson_fig5.py ...
     python benchmarks/showcase.py strengths --output docs/images/strengths
     python benchmarks/styles_page.py
 
