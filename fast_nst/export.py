@@ -148,6 +148,7 @@ def _describe(graph: onnx.ModelProto, name: str, rows: list[str], own: int, card
     for part in (*graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
         part.doc_string = ""
         del part.metadata_props[:]  # the exporter's stack traces: half of the file
+    graph.ir_version = onnx.helper.find_min_ir_version_for(graph.opset_import)  # the oldest: onnxruntime 1.17 reads it
     graph.producer_name, graph.doc_string = "fast_nst", f"Feed-forward neural style transfer: {name}"
     entries = {"name": name, "style": str(card.get("style", name)), "rows": json.dumps(rows), "own": rows[own]}
     onnx.helper.set_model_props(graph, entries | {"card": json.dumps(card)})

@@ -21,20 +21,12 @@ import onnxruntime
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from fast_nst.errors import UserError
+from fast_nst.norms import Norm, find_norms
 
 POINTWISE = {"Add", "Sub", "Mul", "Div", "Relu"}
 LOCAL = POINTWISE | {"Cast", "Clip", "Concat", "Constant", "Conv", "Identity", "MatMul", "Pad", "Pow", "Reciprocal"}
 LOCAL |= {"Reshape", "Resize", "Round", "Shape", "Slice", "Sqrt", "Transpose", "Unsqueeze"}
 PROBE = 64  # pixels a side of the picture that tells channels and scales
-
-
-@dataclass(frozen=True)
-class Norm:
-    """The names of a norm's input, and of the mean and the variance that the graph takes from it."""
-
-    source: str
-    mean: str
-    variance: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +84,7 @@ class Graph:
         for node in self.nodes:
             for name in node.input:
                 self.consumers.setdefault(name, []).append(node)
-        self.norms = [norm for node in self.nodes if (norm := self._norm_at(node)) is not None]
+        self.norms = find_norms(model.graph)
         self.statistics = {name for norm in self.norms for name in (norm.mean, norm.variance)}
         self.of_pixels = self._of_pixels()
         self.stage_of = self._stages()
@@ -107,31 +99,10 @@ class Graph:
                 needed |= set(node.input)
         return nodes[::-1]
 
-    def _norm_at(self, node: NodeProto) -> Norm | None:
-        """The norm whose mean ``node`` takes: x - mean(x), its square, the mean of that."""
-        if not self._is_spatial_mean(node):
-            return None
-        source, mean = node.input[0], node.output[0]
-        for centred in self._users(mean, "Sub"):
-            for square in (*self._users(centred.output[0], "Pow"), *self._users(centred.output[0], "Mul")):
-                means = [user for user in self._users(square.output[0], "ReduceMean") if self._is_spatial_mean(user)]
-                if list(centred.input) == [source, mean] and self._is_square(square) and means:
-                    return Norm(source, mean, means[0].output[0])
-        return None
-
-    def _users(self, name: str, kind: str) -> list[NodeProto]:
-        return [node for node in self.consumers.get(name, []) if node.op_type == kind]
-
-    def _is_spatial_mean(self, node: NodeProto) -> bool:
-        if node.op_type != "ReduceMean" or len(node.input) != 2 or node.input[1] not in self.constants:
-            return False
-        axes = sorted(axis % 4 for axis in numpy_helper.to_array(self.constants[node.input[1]]).tolist())
-        return axes == [2, 3] and all(attribute.i for attribute in node.attribute if attribute.name == "keepdims")
-
-    def _is_square(self, node: NodeProto) -> bool:
-        first, second = node.input
-        exponent = self.constants.get(second)
-        return first == second if node.op_type == "Mul" else exponent is not None and numpy_helper.to_array(exponent) == 2
+    def _measuring(self) -> set[str]:
+        """The tensors between a norm's input and its statistics, these among them."""
+        parts = [part for norm in self.norms for part in (([norm.source], [norm.mean]), ([norm.square], [norm.variance]))]
+        return {name for part in parts for node in self.part(*part) for name in node.output}
 
     def _of_pixels(self) -> set[str]:
         """The tensors with an extent like the picture's, after a look at what makes them; statistics are none of them."""
@@ -139,9 +110,9 @@ class Graph:
             raise UserError(
                 "this model has no instance norms as fast-nst exports them, so it draws no tiles; export it again"
             )
-        found = {"image"}
+        found, measuring = {"image"}, self._measuring()
         for node in self.nodes:
-            if node.op_type == "Shape" or self.statistics & set(node.output) or not found & set(node.input):
+            if node.op_type == "Shape" or measuring & set(node.output) or not found & set(node.input):
                 continue
             found |= set(node.output)
             if node.op_type not in LOCAL:

@@ -7,7 +7,6 @@ plain model, and where the scene changes, k is 0 for one picture. No motion is e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from fast_nst.errors import UserError
+from fast_nst.norms import Norm, find_norms
 
 CUT = 0.15  # mean change of a thumbnail's grey values, in [0, 1], that makes a new scene
 THUMBNAIL = (32, 32)
@@ -42,7 +42,7 @@ class SteadyModel:
         providers = ["CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=providers)
         self.weights, self.stabilize = weights, stabilize
-        self.memory = {name: np.zeros((1, 1, 1, 1), np.float32) for norm in self.norms for name in norm.inputs}
+        self.memory = {name: np.zeros((1, 1, 1, 1), np.float32) for norm in self.norms for name in _inputs(norm)}
         self.before: np.ndarray | None = None
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
@@ -59,26 +59,6 @@ class SteadyModel:
         return before is None or float(np.abs(thumbnail - before).mean()) > CUT
 
 
-@dataclass(frozen=True)
-class Norm:
-    """An instance norm in a graph: its input x, mean and variance, x - mean, and the places of the nodes that made them."""
-
-    x: str
-    mean: str
-    variance: str
-    centred: str
-    square: int
-    last: int
-
-    @property
-    def inputs(self) -> tuple[str, str]:
-        return f"{self.mean}_before", f"{self.variance}_before"
-
-    @property
-    def outputs(self) -> tuple[str, str]:
-        return f"{self.mean}_kept", f"{self.variance}_kept"
-
-
 def with_memory(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Norm]]:
     """``model`` with the scalar input ``keep``, and the statistics of its norms, those before as inputs, the new as outputs.
 
@@ -89,49 +69,40 @@ def with_memory(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Norm]]:
     if not norms:
         raise UserError("this model has no instance norms that can be steadied; export it again, or use --stabilize 0")
     graph.input.append(helper.make_tensor_value_info(KEEP, TensorProto.FLOAT, []))
-    for norm in reversed(norms):  # from the last, so that places before stay what they are
-        _remember(graph, norm)
     for norm in norms:
-        graph.input.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in norm.inputs)
-        graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in norm.outputs)
+        _remember(graph, norm)
+        graph.input.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in _inputs(norm))
+        graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in _outputs(norm))
     return model, norms
 
 
-def find_norms(graph: onnx.GraphProto) -> list[Norm]:
-    """The instance norms of an exported network: mean, x - mean, its square, and the mean of that."""
-    made_by = {output: place for place, node in enumerate(graph.node) for output in node.output}
+def _inputs(norm: Norm) -> tuple[str, str]:
+    """The names of the statistics that come from the picture before."""
+    return f"{norm.mean}_before", f"{norm.variance}_before"
 
-    def maker(name: str, kind: str) -> onnx.NodeProto | None:
-        node = graph.node[made_by[name]] if name in made_by else None
-        return node if node is not None and node.op_type == kind else None
 
-    norms = []
-    for place, node in enumerate(graph.node):
-        square = maker(node.input[0], "Pow") if node.op_type == "ReduceMean" else None
-        centred = maker(square.input[0], "Sub") if square else None
-        mean = maker(centred.input[1], "ReduceMean") if centred else None
-        if mean and mean.input[0] == centred.input[0]:
-            found = (mean.input[0], mean.output[0], node.output[0], centred.output[0])
-            norms.append(Norm(*found, made_by[square.output[0]], place))
-    return norms
+def _outputs(norm: Norm) -> tuple[str, str]:
+    """The names of the statistics that go to the next picture."""
+    return f"{norm.mean}_kept", f"{norm.variance}_kept"
 
 
 def _remember(graph: onnx.GraphProto, norm: Norm) -> None:
     """Let what follows ``norm`` use the kept statistics instead of the picture's own."""
-    centred = f"{norm.centred}_kept"
-    for place, node in enumerate(graph.node):
-        if place != norm.square:
+    centred, (mean, variance) = f"{norm.centred}_kept", _outputs(norm)
+    for node in graph.node:
+        if norm.square not in node.output:
             _rename(node, norm.centred, centred)
-        _rename(node, norm.variance, norm.outputs[1])
+        _rename(node, norm.variance, variance)
     new = []
-    for own, before, kept in zip((norm.mean, norm.variance), norm.inputs, norm.outputs, strict=True):
+    for own, before, kept in zip((norm.mean, norm.variance), _inputs(norm), (mean, variance), strict=True):
         difference, share = f"{kept}_difference", f"{kept}_share"
         new.append(helper.make_node("Sub", [before, own], [difference]))
         new.append(helper.make_node("Mul", [KEEP, difference], [share]))
         new.append(helper.make_node("Add", [own, share], [kept]))
-    new.append(helper.make_node("Sub", [norm.x, norm.outputs[0]], [centred]))
+    new.append(helper.make_node("Sub", [norm.source, mean], [centred]))
+    last = next(place for place, node in enumerate(graph.node) if norm.variance in node.output)
     for node in reversed(new):
-        graph.node.insert(norm.last + 1, node)
+        graph.node.insert(last + 1, node)
 
 
 def _rename(node: onnx.NodeProto, old: str, new: str) -> None:

@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "fast_nst"
 FLOORS = [
     {"errors"},
-    {"files"},
+    {"files", "stopping"},
     {"settings", "functional", "images", "drawing", "tensor_files", "film", "layer_files"}
-    | {"measuring", "runtimes", "engine_cache", "conversions"},
+    | {"measuring", "runtimes", "engine_cache", "conversions", "norms"},
     {"engines"},
     {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "models"}
     | {
@@ -23,11 +23,11 @@ FLOORS = [
         "looks",
     }
     | {"video", "steady_model", "staged_model"},
-    {"losses", "weights", "styles", "callbacks", "tiles"},
-    {"training", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer"}
+    {"losses", "weights", "styles", "callbacks", "divergence", "tiles", "checkpoints"},
+    {"training", "survival", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer"}
     | {"gatys", "image_loss", "sources", "optimization_card"},
     {"runs", "evaluation", "optimization", "batch", "precision"},
-    {"reconstruction", "sweep"},
+    {"reconstruction", "sweep", "benchmark"},
     {"cli"},
     {"__main__"},
 ]

@@ -75,9 +75,14 @@ def _grouped_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 def _explicit_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """The formula itself, which exports to operators that every runtime has."""
-    centred = x - x.mean((2, 3), keepdim=True)
-    variance = centred.square().mean((2, 3), keepdim=True)
+    centred = x - _pixel_mean(x)
+    variance = _pixel_mean(centred.square())
     return centred * (scale[..., None, None] * (variance + EPSILON).rsqrt()) + shift[..., None, None]
+
+
+def _pixel_mean(x: Tensor) -> Tensor:
+    """Along rows, then over rows: onnxruntime sums both at once into one float32, which forgets digits over megapixels."""
+    return x.mean(3, keepdim=True).mean(2, keepdim=True)
 
 
 class ConvNorm(nn.Module):
@@ -156,6 +161,16 @@ class Picture(nn.Module):
         gate = painted @ self.gate + (style - painted).sum(1, keepdim=True)  # (B, 3)
         picture = (colour @ self.conv(x).flatten(2)).view(photos.shape)  # (B, 3, K) @ (B, K, H*W)
         return picture + (painted @ self.shift)[..., None, None] + gate[..., None, None] * photos
+
+    @torch.no_grad()
+    def recolour(self, row: int, change: Tensor, offset: Tensor) -> None:
+        """Move the colours x of one row's pictures to ``change`` x + ``offset``.
+
+        Exact but for the photograph's way past the network, of which the diagonal of ``change`` is all that fits the gate.
+        """
+        self.colour[row] = change @ self.colour[row]
+        self.shift[row] = change @ self.shift[row] + offset
+        self.gate[row] *= change.diagonal()
 
 
 class JohnsonNet(nn.Module):
@@ -270,6 +285,10 @@ class TransformerNet(nn.Module):
         rest = F.one_hot(torch.full_like(rows, self.styles.index(IDENTITY)), len(self.styles)).to(torch.float32)
         strengths = torch.as_tensor(strengths, dtype=torch.float32, device=like.device).reshape(-1, 1)
         return strengths * weights + (1 - strengths) * rest
+
+    def recolour(self, row: int, change: Tensor, offset: Tensor) -> None:
+        """See ``Picture.recolour``."""
+        self.net.out.recolour(row, change, offset)
 
     def tables(self) -> dict[str, nn.Parameter]:
         """The parameters that hold a row for each style, by name."""

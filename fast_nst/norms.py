@@ -1,0 +1,75 @@
+"""The instance norms in an exported graph, told by what they do: the mean of x, x - mean, its square, the mean of that.
+
+A mean over the pixels is one ``ReduceMean`` over both axes at once, as models had it before, or one for each axis, as
+``transformer_net`` has it for the sake of precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from onnx import GraphProto, NodeProto, numpy_helper
+
+PIXELS = {2, 3}  # the axes of rows and columns in (B, C, H, W)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """The names of a norm's tensors: its input x, the mean and variance of x, x - mean, and the square of that."""
+
+    source: str
+    mean: str
+    variance: str
+    centred: str
+    square: str
+
+
+def find_norms(graph: GraphProto) -> list[Norm]:
+    """The norms of an exported network, in the order of their variances."""
+    return list(_Finder(graph).norms())
+
+
+class _Finder:
+    """A graph, read from its tensors back to what made them."""
+
+    def __init__(self, graph: GraphProto) -> None:
+        self.nodes = graph.node
+        self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        self.made_by = {name: node for node in graph.node for name in node.output}
+
+    def norms(self) -> Iterator[Norm]:
+        for node in self.nodes:
+            square = self._averaged(node.output[0])
+            centred = self._squared(square)
+            subtraction = self._maker(centred, "Sub")
+            if subtraction is not None:
+                source, mean = subtraction.input
+                if self._averaged(mean) == source:
+                    yield Norm(source, mean, node.output[0], centred, square)
+
+    def _averaged(self, name: str) -> str | None:
+        """The tensor whose mean over all pixels ``name`` is."""
+        axes: set[int] = set()
+        while axes != PIXELS and (node := self._maker(name, "ReduceMean")) is not None:
+            axes |= self._axes(node)
+            name = node.input[0]
+        return name if axes == PIXELS else None
+
+    def _axes(self, node: NodeProto) -> set[int]:
+        kept = all(attribute.i for attribute in node.attribute if attribute.name == "keepdims")
+        if not kept or len(node.input) != 2 or node.input[1] not in self.constants:
+            return {-1}  # none that a norm takes
+        return {axis % 4 for axis in numpy_helper.to_array(self.constants[node.input[1]]).tolist()}
+
+    def _squared(self, name: str | None) -> str | None:
+        """The tensor whose square ``name`` is."""
+        if (power := self._maker(name, "Pow")) is not None:
+            exponent = self.constants.get(power.input[1])
+            return power.input[0] if exponent is not None and numpy_helper.to_array(exponent) == 2 else None
+        product = self._maker(name, "Mul")
+        return product.input[0] if product is not None and product.input[0] == product.input[1] else None
+
+    def _maker(self, name: str | None, kind: str) -> NodeProto | None:
+        node = self.made_by.get(name)
+        return node if node is not None and node.op_type == kind else None
