@@ -108,6 +108,20 @@ def engines(style: str = "great_wave", threads: int | None = None) -> None:
         print(f"{name}: {way}")
 
 
+def benchmark(quick: bool = False, output: str | None = None, threads: int | None = None) -> None:
+    """Say what to expect on this machine: pictures, a training and per-image optimisation, timed in a few minutes.
+
+    Args:
+        quick: half a minute's worth of rounds.
+        output: JSON file to write the figures to as well.
+        threads: processor threads (none: all cores).
+    """
+    from fast_nst.benchmark import FULL, QUICK
+    from fast_nst.benchmark import benchmark as run_benchmark
+
+    print(run_benchmark(QUICK if quick else FULL, threads, output).text())
+
+
 def evaluate(settings: EvaluateSettings) -> None:
     """Measure a model: objective, faithfulness, and the iterations of per-image optimisation that it replaces."""
     from fast_nst.evaluation import evaluate as run_evaluation
@@ -180,6 +194,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep,
     "export": export,
     "engines": engines,
+    "benchmark": benchmark,
     "distill": distill,
 }
 SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}

@@ -1,0 +1,276 @@
+"""What to expect on this machine: pictures, a training and per-image optimisation, timed in a few minutes.
+
+Alternatives take turns, so that whatever else the machine does meets them alike; figures are medians, with least and
+greatest. Three of them are worked out from shorter runs, and say so: the quickstart and a fine-tuning from the start and the
+steps of a short training, 100 iterations of optimisation from fewer on a slow machine. Pictures, paintings and training
+scenes are drawn by the package. ``benchmarks/`` asks each question at length.
+
+torch is imported where it trains and optimises, not with this module.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from fast_nst.batch import stylize_files
+from fast_nst.drawing import draw_painting, draw_scene
+from fast_nst.engine_cache import cpu_name
+from fast_nst.engines import drawing, make_engine, working_engines
+from fast_nst.files import check_writable, write_text
+from fast_nst.measuring import WARM_UP, markdown_table, milliseconds
+from fast_nst.runtimes import usable_cores
+from fast_nst.settings import in_range
+from fast_nst.styles import SHIPPED
+from fast_nst.stylize_settings import StylizeSettings
+
+if TYPE_CHECKING:
+    from fast_nst.optimization import Optimization
+
+MODEL, STYLE = SHIPPED / "base.onnx", "great_wave"
+PACKAGES = ("fast_nst", "torch", "torchvision", "numpy", "onnxruntime", "openvino", "pytorch-lightning")
+QUICKSTART = {"base": "base", "finetune": "all", "batch_size": 2, "image_size": 256, "style_size": 448, "workers": 1}
+QUICKSTART_STEPS = 260  # configs/quickstart.yaml
+FINE_TUNING_STEPS, FINE_TUNING_BATCH = 600, 4  # what `fast-nst train --from base` takes by itself
+ITERATIONS = 100
+PATIENCE = 40.0  # seconds for the optimisation of one size
+BAR = "{desc:<34} {bar:30} {elapsed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        sides: of the square pictures that every engine draws.
+        rounds: how often each is drawn.
+        megapixels: of the photograph.
+        steps: of the training.
+        optimized: sides of the optimised pictures.
+        iterations: of their optimisation, at most.
+        training: settings that differ from the quickstart's.
+    """
+
+    sides: tuple[int, ...] = (256, 512, 1024)
+    rounds: int = 7
+    megapixels: float = 12.0
+    steps: int = 40
+    optimized: tuple[int, ...] = (256, 512)
+    iterations: int = ITERATIONS
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+FULL = Plan()
+QUICK = Plan(rounds=3, steps=6, optimized=(256,), iterations=6)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One figure: what of, by which engine, its median, least and greatest in ``unit``, and what else it says."""
+
+    what: str
+    engine: str
+    median: float
+    least: float | None = None
+    greatest: float | None = None
+    unit: str = "ms"
+    that_is: str = ""
+
+    def cells(self) -> list[str]:
+        """The table's row."""
+        known = self.least is not None and self.greatest is not None
+        span = f"{self.least:.3g} to {self.greatest:.3g}" if known else ""
+        return [self.what, self.engine, f"{self.median:.3g} {self.unit}", span, self.that_is]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All results, and the machine that they belong to."""
+
+    machine: dict[str, Any]
+    threads: int
+    results: list[Result]
+
+    def text(self) -> str:
+        """Machine, threads and versions, and a Markdown table."""
+        known, rows = self.machine, [result.cells() for result in self.results]
+        versions = ", ".join(f"{name} {number}" for name, number in known["versions"].items())
+        gpu = f", {known['gpu']}" if known["gpu"] else ""
+        lines = [f"{known['processor']}, {known['cores']} cores{gpu}; {self.threads} threads; {known['system']}"]
+        lines += [f"Python {known['python']}, {versions}", ""]
+        return "\n".join([*lines, markdown_table(["what", "by", "median", "least to greatest", "that is"], rows, names=2)])
+
+    def json(self) -> str:
+        """The same for programs."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def benchmark(plan: Plan = FULL, threads: int | None = None, output: str | None = None, progress: bool = True) -> Report:
+    """Measure what ``plan`` says.
+
+    Args:
+        threads: processor threads of every engine; None is all cores that the process may use.
+        output: JSON file to write as well.
+        progress: show a progress bar.
+    Raises:
+        UserError: no such number of threads, or an output that cannot be written.
+    """
+    in_range("threads", 1 if threads is None else threads, 1, 1024)
+    if output:
+        check_writable(output)
+    threads = threads or usable_cores() or os.cpu_count() or 1
+    with tqdm(bar_format=BAR, disable=not progress, total=1, leave=False) as bar, tempfile.TemporaryDirectory() as folder:
+        results = _Course(plan, threads, Path(folder), bar).results()
+    report = Report(machine(), threads, results)
+    if output:
+        write_text(output, report.json())
+    return report
+
+
+def machine() -> dict[str, Any]:
+    """The machine and the versions that figures belong to, as plain values."""
+    import torch
+
+    return {
+        "processor": cpu_name(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {package: found for package in PACKAGES if (found := _version(package))},
+    }
+
+
+class _Course:
+    """One benchmark on its way: the plan, the threads, a folder for its pictures, and the bar."""
+
+    def __init__(self, plan: Plan, threads: int, folder: Path, bar: tqdm) -> None:
+        self.plan, self.threads, self.folder, self.bar = plan, threads, folder, bar
+
+    def results(self) -> list[Result]:
+        """The table's rows, in order."""
+        found = [result for side in self.plan.sides for result in self._pictures(side)]
+        found.append(self._photograph())
+        found += self._training()
+        return found + [self._optimization(side) for side in self.plan.optimized]
+
+    def _begin(self, what: str, total: int) -> None:
+        self.bar.reset(total)
+        self.bar.set_description_str(what)
+
+    def _pictures(self, side: int) -> list[Result]:
+        """One square picture by every engine, in turns."""
+        engines, what = working_engines(MODEL, self.threads), f"a picture of {side} x {side}"
+        runs = {str(choice): drawing(engine, side) for choice, engine in engines.items()}
+        self._begin(what, len(runs) * (WARM_UP + self.plan.rounds))
+        times = milliseconds(runs, self.plan.rounds, after=self.bar.update)
+        return [_timed(what, engine, values, side * side / 1e6) for engine, values in times.items()]
+
+    def _photograph(self) -> Result:
+        """A photograph as `fast-nst stylize` draws it, from file to file."""
+        megapixels, source = self.plan.megapixels, self.folder / "photograph.jpg"
+        what = f"a photograph of {megapixels:g} megapixels, file to file"
+        self._begin(what, 1)
+        height, width = (round((megapixels * 1e6 * shape) ** 0.5) for shape in (3 / 4, 4 / 3))
+        Image.fromarray(draw_scene(480, 640)).resize((width, height), Image.Resampling.BICUBIC).save(source, quality=92)
+        output = str(self.folder / "drawn.jpg")
+        settings = StylizeSettings([str(source)], STYLE, output, overwrite=True, threads=self.threads)
+        started = time.perf_counter()
+        stylize_files(settings)
+        seconds = time.perf_counter() - started
+        return Result(what, "onnxruntime", seconds, unit="s", that_is=f"{height * width / 1e6 / seconds:.2f} megapixels/s")
+
+    def _training(self) -> list[Result]:
+        """A short training as in the quickstart, and how long whole ones would take."""
+        self._begin("training", self.plan.steps)
+        begun, ends = self._trained()
+        steps = [after - before for before, after in zip(ends, ends[1:], strict=False)]
+        once = time.perf_counter() - begun - sum(steps)  # loading, previews, export
+        size, batch = self._training_settings()["image_size"], self._training_settings()["batch_size"]
+        rates = [batch / of(steps) for of in (statistics.median, max, min)]
+        wholes = {"the quickstart": (QUICKSTART_STEPS, batch), "a fine-tuning": (FINE_TUNING_STEPS, FINE_TUNING_BATCH)}
+        found = [Result(f"training on crops of {size} x {size}", "PyTorch", *rates, "images/s")]
+        for name, (length, crops) in wholes.items():
+            seconds = once + length * crops / rates[0]
+            note = f"from {len(steps)} steps, and {once:.3g} s that pass once"
+            found.append(Result(f"{name}: {length} steps of {crops} crops", "PyTorch", seconds, unit="s", that_is=note))
+        return found
+
+    def _training_settings(self) -> dict:
+        return {**QUICKSTART, **self.plan.training}
+
+    def _trained(self) -> tuple[float, list[float]]:
+        """When a training began, its imports counted in, and when each of its steps ended."""
+        begun = time.perf_counter()
+        import torch
+        from pytorch_lightning.callbacks import LambdaCallback
+
+        from fast_nst.runs import train
+        from fast_nst.settings import TrainSettings
+
+        torch.set_num_threads(self.threads)
+        ends: list[float] = []
+
+        def step_done(*_: object) -> None:
+            ends.append(time.perf_counter())
+            self.bar.update()
+
+        trainer = {"callbacks": [LambdaCallback(on_train_batch_end=step_done)], "enable_progress_bar": False}
+        places = {"name": "benchmark", "checkpoints": str(self.folder), "steps": self.plan.steps, "trainer": trainer}
+        train(TrainSettings(**self._training_settings(), **places))
+        return begun, ends
+
+    def _optimization(self, side: int) -> Result:
+        """Iterations of per-image optimisation, in turns with one stylised picture of the same size."""
+        what = f"{ITERATIONS} iterations of optimisation at {side} x {side}"
+        self._begin(what, self.plan.iterations)
+        painter = self._optimization_of(side)
+        started = time.perf_counter()
+        painter.step()
+        first = time.perf_counter() - started
+        rounds = max(3, min(self.plan.iterations, round(PATIENCE / first)))
+        self._begin(what, 2 * (1 + rounds))
+        engine = make_engine("onnxruntime", MODEL, self.threads)
+        runs = {"optimisation": painter.step, "network": drawing(engine, side)}
+        times = milliseconds(runs, rounds, 1, self.bar.update)
+        median, least, greatest = (ITERATIONS / 1000 * of(times["optimisation"]) for of in (statistics.median, min, max))
+        network = statistics.median(times["network"])
+        note = f"{1000 * median / network:,.0f} times the network's {network:.3g} ms"
+        note += f"; from {rounds} iterations" if rounds < ITERATIONS else ""
+        return Result(what, "PyTorch", median, least, greatest, "s", note)
+
+    def _optimization_of(self, side: int) -> Optimization:
+        import torch
+
+        from fast_nst.optimization import Optimization
+        from fast_nst.optimization_settings import OptimizeSettings
+
+        torch.set_num_threads(self.threads)
+        photo, painting = (self.folder / f"{name}_{side}.png" for name in ("photo", "painting"))
+        Image.fromarray(draw_scene(side, side)).save(photo)
+        Image.fromarray(draw_painting(seed=1)).save(painting)
+        return Optimization(OptimizeSettings(str(photo), str(painting), size=side, progress=False))
+
+
+def _timed(what: str, engine: str, values: Sequence[float], megapixels: float) -> Result:
+    median = statistics.median(values)
+    return Result(what, engine, median, min(values), max(values), that_is=f"{1000 * megapixels / median:.2f} megapixels/s")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
