@@ -9,10 +9,12 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -179,28 +181,102 @@ def _stylize_many(stylizer: Stylizer, mask: Image.Image | None, jobs: list[Job],
     wanted = [job for job in jobs if settings.overwrite or not job.target.exists()]
     if len(wanted) < len(jobs):
         print(f"{len(jobs) - len(wanted)} pictures exist and are left alone; --overwrite replaces them", file=sys.stderr)
-    written, failures, writing = [], [], deque()
     with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as writers:
+        way = _Way(stylizer, mask, settings, writers)
         for job, reading in tqdm(
             ahead(readers, lambda job: _read(job, settings), wanted), total=len(wanted), unit="picture"
         ):
-            try:
-                picture = reading.result()
-                if picture is None:
-                    _stylize_film(job, stylizer, mask, settings)
-                    written.append(job.target)
-                else:
-                    writing.append((job, writers.submit(_write, job, _drawn(job, stylizer, picture, mask))))
-            except UserError as error:
-                failures.append(str(error))
-            while len(writing) > AHEAD:
-                _settle(*writing.popleft(), written, failures)
-        for job, future in writing:
-            _settle(job, future, written, failures)
-    if failures:
-        listed = "".join(f"\n  {failure}" for failure in failures)
-        raise PartlyDone(f"{len(failures)} of {len(wanted)} pictures failed, the others are written:{listed}")
-    return written
+            way.take(job, reading)
+        way.finish()
+    if way.failures:
+        listed = "".join(f"\n  {failure}" for failure in way.failures)
+        raise PartlyDone(f"{len(way.failures)} of {len(wanted)} pictures failed, the others are written:{listed}")
+    return way.written
+
+
+class _Way:
+    """The way of many pictures from their readers to their files; neighbours of one size are drawn together where it pays.
+
+    Attributes:
+        written: the files so far, in the order of the pictures.
+        failures: a sentence for each picture that failed.
+    """
+
+    def __init__(
+        self, stylizer: Stylizer, mask: Image.Image | None, settings: StylizeSettings, writers: ThreadPoolExecutor
+    ) -> None:
+        self.stylizer, self.mask, self.settings, self.writers = stylizer, mask, settings, writers
+        self.alike: list[tuple[Job, Picture]] = []  # stills of one size that wait for each other
+        self.writing: deque[tuple[Job, Future]] = deque()
+        self.written: list[Path] = []
+        self.failures: list[str] = []
+
+    def take(self, job: Job, reading: Future[Picture | None]) -> None:
+        """Take the next picture, or film, when it is read."""
+        with self._noting():
+            picture = reading.result()
+            if self.alike and (picture is None or _still_size(picture) != _still_size(self.alike[0][1])):
+                self._draw()
+            if picture is None:
+                self._film(job)
+                return
+            self.alike.append((job, picture))
+            size = _still_size(picture)
+            if not size or len(self.alike) >= self.stylizer.together(*size):
+                self._draw()
+
+    def finish(self) -> None:
+        """Draw and write what is on the way."""
+        if self.alike:
+            self._draw()
+        while self.writing:
+            self._settle()
+
+    def _draw(self) -> None:
+        """Draw what waits: at once, or where that fails one by one, so that each failure is of one picture."""
+        waiting, self.alike = self.alike, []
+        drawn: list[Picture] = []
+        with suppress(UserError):
+            drawn = _drawn_together(self.stylizer, [picture for _, picture in waiting], self.mask)
+        for place, (job, picture) in enumerate(waiting):
+            with self._noting():
+                result = drawn[place] if drawn else _drawn(job, self.stylizer, picture, self.mask)
+                self.writing.append((job, self.writers.submit(_write, job, result)))
+        while len(self.writing) > AHEAD:
+            self._settle()
+
+    def _film(self, job: Job) -> None:
+        while self.writing:
+            self._settle()
+        _stylize_film(job, self.stylizer, self.mask, self.settings)
+        self.written.append(job.target)
+
+    def _settle(self) -> None:
+        job, future = self.writing.popleft()
+        with self._noting():
+            future.result()
+            self.written.append(job.target)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """A picture's failure is noted, and the others go on."""
+        try:
+            yield
+        except UserError as error:
+            self.failures.append(str(error))
+
+
+def _still_size(picture: Picture) -> tuple[int, int] | None:
+    """(height, width) of a still; None for an animation, which is drawn frame by frame."""
+    return picture.frames[0].pixels.shape[:2] if len(picture.frames) == 1 else None
+
+
+def _drawn_together(stylizer: Stylizer, stills: list[Picture], mask: Image.Image | None) -> list[Picture]:
+    """Stills of one size drawn as a batch; none where there is but one."""
+    if len(stills) < 2:
+        return []
+    drawn = stylizer(np.stack([still.frames[0].pixels for still in stills]), mask)
+    return [frames_with(still, iter([pixels])) for still, pixels in zip(stills, drawn, strict=True)]
 
 
 def ahead(
@@ -213,14 +289,6 @@ def ahead(
         if len(begun) >= most:
             yield begun.popleft()
     yield from begun
-
-
-def _settle(job: Job, future: Future, written: list[Path], failures: list[str]) -> None:
-    try:
-        future.result()
-        written.append(job.target)
-    except UserError as error:
-        failures.append(str(error))
 
 
 def _read(job: Job, settings: StylizeSettings) -> Picture | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fast_nst import batch
+from fast_nst import batch, stylizer
 from fast_nst.batch import plan, stylize_files, tag_of
 from fast_nst.cli import main
 from fast_nst.errors import PartlyDone, UserError
@@ -113,6 +113,68 @@ def test_a_photo_is_never_replaced_by_its_own_result(run, pixels, tmp_path):
     save_image(pixels, tmp_path / "a.png")
     with pytest.raises(UserError, match="the photograph itself"):
         run([tmp_path / "a.png"], tmp_path / "a.png", overwrite=True)
+
+
+@pytest.fixture
+def drawn_together(negative, monkeypatch):
+    """The negative as if on an accelerator with room for three pictures of ``pixels``; the shapes that it draws."""
+    engine, shapes = negative.parts[0].model.engine, []
+    monkeypatch.setattr(engine, "provider", "cuda")
+    monkeypatch.setattr(stylizer, "BATCH_PIXELS", 3 * 20 * 30)
+    honest = engine.run
+    monkeypatch.setattr(engine, "run", lambda image, style: shapes.append(image.shape[:3]) or honest(image, style))
+    return shapes
+
+
+def test_neighbours_of_one_size_are_drawn_together_on_an_accelerator(run, pixels, tmp_path, drawn_together):
+    pictures = [np.roll(pixels, turn, 0) for turn in range(9)]
+    pictures[4] = pictures[4][:, :20]
+    for place, picture in enumerate(pictures):
+        save_image(picture, tmp_path / "in" / f"{place}.png")
+    (tmp_path / "in" / "1b.png").write_text("no picture")
+    with pytest.raises(PartlyDone, match=r"1 of 10 pictures failed.*\n.*1b\.png"):
+        run([tmp_path / "in"], tmp_path / "out")
+    assert drawn_together == [(3, 20, 30), (1, 20, 30), (1, 20, 20), (3, 20, 30), (1, 20, 30)]
+    for place, picture in enumerate(pictures):
+        np.testing.assert_array_equal(load_image(tmp_path / "out" / f"{place}.negative.png"), 255 - picture)
+
+
+def test_films_and_animations_between_pictures_keep_their_place(run, pixels, tmp_path, drawn_together):
+    for name in ("a.png", "b.png", "e.png"):
+        save_image(pixels, tmp_path / name)
+    Image.fromarray(pixels).save(tmp_path / "c.png", save_all=True, append_images=[Image.fromarray(255 - pixels)])
+    with Film(tmp_path / "d.mp4", (32, 48)) as film:
+        film.add(np.zeros((32, 48, 3), np.uint8))
+    inputs = [tmp_path / name for name in ("a.png", "b.png", "c.png", "d.mp4", "e.png")]
+    written = run(inputs, tmp_path / "out", stabilize=0.0)
+    assert [path.name[0] for path in written] == ["a", "b", "c", "d", "e"]
+    assert drawn_together == [(2, 20, 30), (1, 20, 30), (1, 20, 30), (1, 32, 48), (1, 20, 30)]
+
+
+def test_a_batch_that_fails_is_drawn_one_by_one(run, pixels, tmp_path, negative, drawn_together, monkeypatch):
+    engine = negative.parts[0].model.engine
+    honest = engine.run
+
+    def without_memory(image, style):
+        if len(image) > 1:
+            raise UserError("no memory left")
+        return honest(image, style)
+
+    monkeypatch.setattr(engine, "run", without_memory)
+    for name in ("a.png", "b.png"):
+        save_image(pixels, tmp_path / "in" / name)
+    assert len(run([tmp_path / "in"], tmp_path / "out")) == 2
+    assert drawn_together == [(1, 20, 30), (1, 20, 30)]
+
+
+def test_a_processor_draws_one_picture_after_the_other(run, negative, pixels, tmp_path, monkeypatch):
+    engine, shapes = negative.parts[0].model.engine, []
+    honest = engine.run
+    monkeypatch.setattr(engine, "run", lambda image, style: shapes.append(len(image)) or honest(image, style))
+    for name in ("a.png", "b.png"):
+        save_image(pixels, tmp_path / "in" / name)
+    run([tmp_path / "in"], tmp_path / "out")
+    assert engine.provider == "cpu" and shapes == [1, 1]
 
 
 def test_one_broken_picture_does_not_stop_the_others(run, pixels, tmp_path):
