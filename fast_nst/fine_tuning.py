@@ -1,39 +1,52 @@
 """A new painting from a trained base: Dumoulin et al. (2017), sec. 3.2, trained only the norms' rows of a new style.
 
-Departures from the paper: the new row starts as the base's row that suits the painting best, not at random; and all of the
-network may be trained, which gives up the base's other styles for a better one.
+Departures from the paper: the new row starts as the base's row that suits the painting best, in the painting's colours, not
+at random; and all of the network may be trained, which gives up the base's other styles for a better one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from fast_nst.colours import colour_transport, transported
 from fast_nst.errors import UserError
 from fast_nst.losses import PerceptualLoss
 from fast_nst.networks.transformer_net import TransformerNet, rearranged
 from fast_nst.settings import IDENTITY
 
 
-def grown(base: TransformerNet, names: Sequence[str], starts: Sequence[str], only_rows: bool) -> TransformerNet:
-    """``base`` with a row for each of ``names``, which starts as a copy of the row in ``starts``.
+class Start(NamedTuple):
+    """Where a new row starts: as the row ``style`` of the base, its colours x moved to ``change`` x + ``offset``."""
+
+    style: str
+    change: Tensor  # (3, 3)
+    offset: Tensor  # (3,)
+
+
+def grown(base: TransformerNet, starts: Mapping[str, Start], only_rows: bool) -> TransformerNet:
+    """``base`` with a new row for each name in ``starts``.
 
     Args:
         only_rows: keep the base's styles, and train nothing but the new rows; otherwise the new network has ``identity`` and
-            ``names`` alone, and learns as a whole.
+            the new rows alone, and learns as a whole.
     Raises:
         UserError: with ``only_rows``, a name that the base has.
     """
-    taken = [name for name in names if name in base.styles]
+    taken = [name for name in starts if name in base.styles]
     if only_rows and taken:
         raise UserError(f"the base has a style called {taken[0]} already; choose another --name")
-    identity = IDENTITY if IDENTITY in base.styles else starts[0]
+    sources = {name: start.style for name, start in starts.items()}
+    identity = IDENTITY if IDENTITY in base.styles else next(iter(sources.values()))
     kept = {name: name for name in base.styles} if only_rows else {}
-    network = rearranged(base, {IDENTITY: identity, **kept, **dict(zip(names, starts, strict=True))})
+    network = rearranged(base, {IDENTITY: identity, **kept, **sources})
+    for name, start in starts.items():
+        network.recolour(network.styles.index(name), start.change, start.offset)
     if only_rows:
-        train_only(network, [network.styles.index(name) for name in names])
+        train_only(network, [network.styles.index(name) for name in starts])
     return network
 
 
@@ -48,13 +61,24 @@ def train_only(network: TransformerNet, rows: Sequence[int]) -> None:
         table.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
 
 
+def same_style(name: str) -> Start:
+    """The base's own row ``name``, as it is."""
+    return Start(name, torch.eye(3), torch.zeros(3))
+
+
 @torch.no_grad()
-def closest_styles(base: TransformerNet, criterion: PerceptualLoss, photos: Tensor) -> list[str]:
-    """For each style picture of ``criterion``, the style of ``base`` whose pictures of ``photos`` come nearest to it."""
-    base, losses = base.eval(), []
+def closest_start(base: TransformerNet, criterion: PerceptualLoss, style: int, painting: Tensor, photos: Tensor) -> Start:
+    """The style of ``base`` whose pictures, in the painting's colours, come nearest to style picture ``style``.
+
+    Args:
+        criterion: judges, and knows the painting as ``style``.
+        painting: shape (3, h, w), in [0, 1].
+        photos: shape (B, 3, H, W), in [0, 1].
+    """
+    base, styles, found = base.eval(), torch.full((len(photos),), style), []
     for row in base.painted_rows:
-        features = criterion.network(base(photos, base.mixture([row] * len(photos), like=photos)))
-        styles = range(criterion.styles)
-        losses.append([criterion.style_loss(features, torch.full((len(photos),), style)).mean() for style in styles])
-    nearest = torch.tensor(losses).argmin(0)  # (styles of the criterion,)
-    return [base.styles[base.painted_rows[index]] for index in nearest]
+        pictures = base(photos, base.mixture([row] * len(photos), like=photos)).clamp(0, 1)
+        start = Start(base.styles[row], *colour_transport(pictures, painting))
+        features = criterion.network(transported(pictures, start.change, start.offset))
+        found.append((criterion.style_loss(features, styles).mean().item(), start))
+    return min(found, key=lambda pair: pair[0])[1]

@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,29 +21,34 @@ import torch
 from PIL import Image
 from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from fast_nst.callbacks import GUARD_EVERY, Farewell, NonFiniteGuard, Previews, Record, SkippedFiles
+from fast_nst.callbacks import Previews, Record, SkippedFiles
 from fast_nst.card import card_of, readme_of
+from fast_nst.checkpoints import newest_whole, room_for, to_stderr
 from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_tensor
+from fast_nst.divergence import LOOK_EVERY, DivergenceGuard
 from fast_nst.drawing import draw_painting
-from fast_nst.errors import UserError, unknown
+from fast_nst.errors import DiskFull, Stopped, UserError, unknown
 from fast_nst.export import export_onnx
-from fast_nst.files import write_text
-from fast_nst.fine_tuning import closest_styles, grown
+from fast_nst.files import free_room, in_megabytes, is_full, write_text
+from fast_nst.fine_tuning import Start, closest_start, grown, same_style
 from fast_nst.images import load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, layers_of, perceptual_loss
 from fast_nst.networks.loss_network import check_image_size
 from fast_nst.networks.transformer_net import PRESETS, TransformerNet, checked_names
 from fast_nst.run_folder import RunFolder
 from fast_nst.settings import IDENTITY, TrainSettings
+from fast_nst.stopping import StopSignals
 from fast_nst.style_check import check_style
-from fast_nst.tensor_files import read_checkpoint
+from fast_nst.survival import CheckpointFiles, RandomStates, StopBetweenSteps
 from fast_nst.training import StyleTransferModule, compile_networks
 from fast_nst.weights import BASE, load_network
 
 PREVIEWS, PREVIEW_SIZE = 4, 384
+START_PHOTOS = 8  # on which the rows of a base are tried
 STEPS, FINE_TUNING_STEPS, STYLE_RAMP = 4000, 600, 0.3
 DRAWN_STYLE, SEVERAL_STYLES = "drawn_night", "base"
 RESERVED = {"max_steps": "--steps", "max_epochs": "--steps", "gradient_clip_val": "--optimizer.gradient_clip"}
@@ -60,26 +67,63 @@ def train(settings: TrainSettings) -> Run:
     """Train a style as ``settings`` say, and fill its run folder.
 
     Raises:
-        UserError: anything wrong with the settings, the pictures, the weights or the folder.
+        UserError: anything wrong with the settings, the pictures, the weights or the folder, or a full disk.
+        Stopped: a signal asked for an end; what was done until then is saved.
     """
     settings = _resolved(settings)
+    folder = RunFolder(settings.checkpoints, settings.name)
+    with StopSignals() as signals, _a_way_on(folder):
+        return _train(settings, folder, signals)
+
+
+def _train(settings: TrainSettings, folder: RunFolder, signals: StopSignals) -> Run:
     config = _plain(settings)
-    folder = RunFolder(settings.checkpoints, config["name"])
     _check_folder(folder, config, settings)
     styles, dataset = load_styles(settings), _dataset(settings)
     drawer = Previews([to_tensor(pixels) for pixels in _preview_photos(settings)], folder.previews, settings.preview_every)
     record = Record(settings.batch_size)
     _quieten()
-    trainer = _trainer(settings, folder, [*_callbacks(settings, folder, dataset), drawer, record])
+    trainer = _trainer(settings, folder, [*_callbacks(settings, folder, dataset, signals), drawer, record])
     pl.seed_everything(settings.seed, verbose=False)
     module = _module(settings, styles, dataset)
     _advise(settings, module)
     _claim(folder, config, settings)
     try:
-        _fit(settings, folder, module, dataset, trainer)
+        with signals.waiting():
+            _fit(settings, folder, module, dataset, trainer)
         return _finish(settings, folder, module, drawer, record)
+    except (OSError, DiskFull) as error:
+        if not is_full(error):
+            raise
+        raise _full(folder, module, error) from error
     finally:
         folder.release()
+
+
+@contextmanager
+def _a_way_on(folder: RunFolder) -> Iterator[None]:
+    """Say to whom a signal stops where no step was made how the run goes on."""
+    try:
+        yield
+    except Stopped as stopped:
+        if rank_zero_only.rank:
+            raise SystemExit(stopped.code) from stopped
+        text = str(stopped)
+        if "step" not in text:
+            text += ", nothing to go on from yet: the same command starts again"
+            if folder.checkpoints():
+                text = f"stopped; the same command with --resume goes on from {folder.checkpoints()[0].name}"
+        raise Stopped(stopped.signum, text) from stopped
+
+
+def _full(folder: RunFolder, module: StyleTransferModule, error: Exception) -> DiskFull:
+    reason = next(cause for cause in (error, error.__cause__) if isinstance(cause, OSError)).strerror
+    kept = folder.checkpoints()
+    way = f"--resume goes on from {kept[0].name}" if kept else "the same command starts again"
+    return DiskFull(
+        f"cannot write to {folder.path}: {reason}: going on needs about {in_megabytes(room_for(module.network))}, "
+        f"{in_megabytes(free_room(folder.path))} are free; make room, then {way}"
+    )
 
 
 def load_styles(settings: TrainSettings) -> dict[str, np.ndarray]:
@@ -175,7 +219,7 @@ def _module(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: Pho
     criterion = perceptual_loss(settings.loss_network, settings.loss_weights, images, settings.loss)
     check_image_size(settings.loss_network, layers[0] + layers[1], size, size, what="a training crop (--image_size)")
     photos = torch.stack([dataset[position] for position in range(settings.batch_size)])
-    network = _network(settings, list(styles), criterion, photos)
+    network = _network(settings, dict(zip(styles, images, strict=True)), criterion, dataset)
     rows = [network.styles.index(name) for name in styles]
     module = StyleTransferModule(network, criterion, settings.optimizer, settings.steps, rows, settings.seed)
     if settings.compile:
@@ -191,17 +235,28 @@ def _advise(settings: TrainSettings, module: StyleTransferModule) -> None:
         print(report.text(Path(path).name))
 
 
-def _network(settings: TrainSettings, names: list[str], criterion: PerceptualLoss, photos: torch.Tensor) -> TransformerNet:
-    """A new network, or the base with rows for ``names``, each started from its own or else the nearest of the base's."""
+def _network(
+    settings: TrainSettings, paintings: dict[str, torch.Tensor], criterion: PerceptualLoss, dataset: Photos | Scenes
+) -> TransformerNet:
+    """A new network, or the base with a row for each of ``paintings``, (3, h, w) in [0, 1]."""
     if settings.base is None:
-        return TransformerNet(settings.preset, settings.width, [IDENTITY, *names])
+        return TransformerNet(settings.preset, settings.width, [IDENTITY, *paintings])
     base = load_network(settings.base)
     for key, wanted in (("preset", settings.preset if settings.preset != PRESETS[0] else None), ("width", settings.width)):
         if wanted not in (None, base.config[key]):
             raise UserError(f"the base {settings.base} has {key} {base.config[key]}, not {wanted}; leave --{key} out")
-    closest = closest_styles(base, criterion, photos)
-    starts = [name if name in base.styles else other for name, other in zip(names, closest, strict=True)]
-    return grown(base, names, starts, settings.finetune == "norm")
+    return grown(base, _starts(base, paintings, criterion, dataset), settings.finetune == "norm")
+
+
+def _starts(
+    base: TransformerNet, paintings: dict[str, torch.Tensor], criterion: PerceptualLoss, dataset: Photos | Scenes
+) -> dict[str, Start]:
+    """Each painting's own row where the base has it, otherwise the nearest of the base's in the painting's colours."""
+    photos, starts = torch.stack([dataset[position] for position in range(START_PHOTOS)]), {}
+    for style, (name, painting) in enumerate(paintings.items()):
+        known = name in base.styles
+        starts[name] = same_style(name) if known else closest_start(base, criterion, style, painting, photos)
+    return starts
 
 
 def _trainer(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -215,10 +270,17 @@ def _trainer(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Call
     arguments = _default_arguments(settings) | settings.trainer | {"max_steps": settings.steps}
     arguments.setdefault("logger", TensorBoardLogger(folder.path, name="", version=""))
     arguments["callbacks"] = callbacks + list(arguments.get("callbacks") or [])
+    arguments["plugins"] = _plugins(arguments.get("plugins"))
     try:
         return pl.Trainer(**arguments)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise UserError(f"Lightning refuses the --trainer settings: {' '.join(str(error).split())}") from error
+
+
+def _plugins(given: object) -> list:
+    """The user's plugins for the Trainer, and our writer of checkpoints beside them unless they bring one."""
+    plugins = list(given) if isinstance(given, list | tuple) else [given] if given else []
+    return plugins if any(isinstance(plugin, CheckpointIO) for plugin in plugins) else [*plugins, CheckpointFiles()]
 
 
 def _default_arguments(settings: TrainSettings) -> dict:
@@ -251,24 +313,29 @@ def _fit(
     dataset: Photos | Scenes,
     trainer: pl.Trainer,
 ) -> None:
-    done = read_checkpoint(folder.last)["global_step"] if settings.resume else 0
-    loader = _loader(settings, dataset, trainer, done)
-    trainer.fit(module, loader, ckpt_path=folder.last if settings.resume else None, weights_only=True)
+    newest = newest_whole(folder, rank_zero_only(to_stderr)) if settings.resume else None
+    path, saved = newest or (None, {"global_step": 0})
+    loader = _loader(settings, dataset, trainer, saved["global_step"])
+    trainer.fit(module, loader, ckpt_path=path, weights_only=True)
+    if saved["global_step"] >= settings.steps:
+        module.load_state_dict(saved["state_dict"])  # no step was left; of an average, fit has loaded what it is made of
     trainer.save_checkpoint(folder.last)  # the end need not be a multiple of checkpoint_every
 
 
-def _callbacks(settings: TrainSettings, folder: RunFolder, dataset: Photos | Scenes) -> list[pl.Callback]:
-    every = settings.checkpoint_every or min(1000, max(GUARD_EVERY, settings.steps // 10))
+def _callbacks(
+    settings: TrainSettings, folder: RunFolder, dataset: Photos | Scenes, signals: StopSignals
+) -> list[pl.Callback]:
+    every = settings.checkpoint_every or min(1000, max(LOOK_EVERY, settings.steps // 10))
     saver = ModelCheckpoint(
         folder.path,
         "step={step:06d}-loss={train/total:.3f}",
         auto_insert_metric_name=False,
-        every_n_train_steps=-(-every // GUARD_EVERY) * GUARD_EVERY,
+        every_n_train_steps=every,
         save_top_k=-1,
         save_last=True,
         enable_version_counter=False,
     )
-    callbacks = [NonFiniteGuard(), Farewell(), saver]
+    callbacks = [RandomStates(), saver, StopBetweenSteps(signals, folder.last)]
     if settings.trainer.get("logger", True):
         callbacks.append(LearningRateMonitor("step"))
     if settings.trainer.get("enable_progress_bar", True):
@@ -277,13 +344,13 @@ def _callbacks(settings: TrainSettings, folder: RunFolder, dataset: Photos | Sce
         callbacks.append(SkippedFiles(dataset))
     if settings.optimizer.average:
         callbacks.append(EMAWeightAveraging(decay=settings.optimizer.average))
-    return callbacks
+    return [*callbacks, DivergenceGuard(every)]  # after the average, which it may roll back
 
 
 def _loader(
     settings: TrainSettings, dataset: Photos | Scenes, trainer: pl.Trainer, done: int
 ) -> torch.utils.data.DataLoader:
-    per_step = settings.batch_size * trainer.world_size
+    per_step = settings.batch_size * trainer.world_size * trainer.accumulate_grad_batches
     positions = Positions(done * per_step, settings.steps * per_step, trainer.global_rank, trainer.world_size)
     workers = min(8, max(1, (os.cpu_count() or 2) // 2)) if settings.workers is None else settings.workers
     return batches(dataset, positions, settings.batch_size, workers)

@@ -3,7 +3,7 @@ import pytest
 import skimage.color
 import torch
 
-from fast_nst.colours import grey_like, luminance, match_colours, with_colours_of
+from fast_nst.colours import colour_transport, grey_like, luminance, match_colours, transported, with_colours_of
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +44,21 @@ def test_a_grey_style_can_be_recoloured(pictures):
     grey = luminance(pictures[0]).expand(-1, 3, -1, -1)
     assert torch.isfinite(match_colours(grey, pictures[1])).all()
     assert torch.isfinite(grey_like(torch.full((1, 3, 4, 4), 0.5), pictures[1])).all()
+
+
+def test_transport_gives_colours_the_target_s_mean_and_covariance(pictures):
+    several, target = torch.cat([pictures[0], 1 - pictures[0]]).double(), pictures[1][0].double()
+    change, offset = colour_transport(several, target)
+    assert torch.allclose(change, change.T, atol=1e-6)
+    moved = (change @ several.flatten(2)).transpose(0, 1).flatten(1).numpy() + offset[:, None].numpy()
+    spread = np.cov(several.transpose(0, 1).flatten(1).numpy(), bias=True) + 0.001 * np.eye(3)
+    wanted = np.cov(target.flatten(1).numpy(), bias=True)
+    np.testing.assert_allclose(moved.mean(1), target.mean((1, 2)), atol=1e-6)
+    np.testing.assert_allclose(change.numpy() @ spread @ change.numpy(), wanted, atol=1e-6)
+
+
+def test_colours_that_are_right_already_hardly_move():
+    picture = torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(1))
+    both = picture.transpose(0, 1).flatten(2)  # (3, 2, 1600)
+    moved = transported(picture, *colour_transport(picture, both))
+    assert (moved - picture).abs().max() < 0.01

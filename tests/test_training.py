@@ -16,7 +16,7 @@ from fast_nst.callbacks import Previews
 from fast_nst.cli import main
 from fast_nst.drawing import draw_painting
 from fast_nst.errors import UserError
-from fast_nst.fine_tuning import closest_styles
+from fast_nst.fine_tuning import closest_start, grown
 from fast_nst.images import load_image, save_image
 from fast_nst.losses import PerceptualLoss
 from fast_nst.networks.transformer_net import TransformerNet, rearranged
@@ -262,15 +262,37 @@ def test_fine_tuning_all_keeps_the_new_style_alone(tiny_settings, tiny_base, wit
     assert not torch.allclose(mine.net.merge.conv.weight, base.net.merge.conv.weight, atol=1e-4)
 
 
-def test_a_new_style_starts_from_the_one_that_comes_nearest(lite):
-    painting, photos = torch.rand(3, 64, 64), torch.rand(2, 3, 32, 32)
+@pytest.fixture()
+def noisy_base() -> TransformerNet:
+    """A base with a style that is flat and one that returns the photograph."""
     base = TransformerNet("fast", 12, ["identity", "flat", "same"])
     torch.nn.init.zeros_(base.net.out.conv.weight)
     with torch.no_grad():
         base.net.out.shift[:] = torch.tensor([[0.5] * 3, [0.5] * 3, [0.0] * 3])
-        base.net.out.gate[2] = 1  # this row returns the photographs, which are noise like the painting
+        base.net.out.gate[2] = 1
+    return base
+
+
+def test_a_new_style_starts_from_the_one_that_comes_nearest(lite, noisy_base):
+    painting, photos = torch.rand(3, 64, 64), torch.rand(2, 3, 32, 32)  # noise, as the painting is
     criterion = PerceptualLoss(lite, [painting], LossSettings())
-    assert closest_styles(base, criterion, photos) == ["same"]
+    assert closest_start(noisy_base, criterion, 0, painting, photos).style == "same"
+
+
+def test_a_new_style_starts_in_the_colours_of_its_painting(lite):
+    torch.manual_seed(3)
+    painting = torch.rand(3, 64, 64) * torch.tensor([0.2, 0.1, 0.4]).view(3, 1, 1) + torch.tensor([0.7, 0.2, 0.1]).view(
+        3, 1, 1
+    )
+    base, photos = TransformerNet("fast", 12, ["identity", "other"]), torch.rand(4, 3, 32, 32)
+    criterion = PerceptualLoss(lite, [painting], LossSettings())
+    network = grown(base, {"mine": closest_start(base, criterion, 0, painting, photos)}, only_rows=True)
+    means = {
+        name: network(photos, network.mixture([row] * 4, like=photos)).mean((0, 2, 3))
+        for row, name in enumerate(network.styles)
+    }
+    assert torch.allclose(means["mine"], painting.mean((1, 2)), atol=0.03)
+    assert not torch.allclose(means["other"], painting.mean((1, 2)), atol=0.1)
 
 
 def test_a_name_that_the_base_has_is_refused(tiny_settings, tiny_base):
