@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from fast_nst.camera import check_live_film, draw_camera
 from fast_nst.errors import PartlyDone, UserError
 from fast_nst.files import check_writable
 from fast_nst.images import find_images, open_image
@@ -53,6 +54,8 @@ def stylize_files(settings: StylizeSettings, stylizer: Stylizer | None = None) -
         UserError: nothing to do, an unusable output, or one picture that fails.
         PartlyDone: some of several pictures failed, and the others are written.
     """
+    if settings.camera is not None:
+        return _stylize_camera(settings, stylizer)
     stylizer = stylizer or stylizer_of(settings)
     mask = open_image(settings.mask) if settings.mask else None
     jobs = plan(settings)
@@ -86,7 +89,8 @@ def plan(settings: StylizeSettings) -> list[Job]:
     output = None if settings.output is None else Path(settings.output)
     found = [pair for source in settings.inputs for pair in _found(source, settings.recursive, output)]
     if not found:
-        raise UserError(f"no pictures in {', '.join(settings.inputs)}; give photographs, or folders of them")
+        named = f"no pictures in {', '.join(settings.inputs)}" if settings.inputs else "no pictures named"
+        raise UserError(f"{named}; give photographs, or folders of them")
     alone = len(found) == 1 and not Path(settings.inputs[0]).is_dir()
     if output is not None and alone and not output.is_dir():
         return [Job(found[0][0], _writable_name(output, is_film(found[0][0])))]
@@ -309,6 +313,22 @@ def _drawn(job: Job, stylizer: Stylizer, picture: Picture, mask: Image.Image | N
 def _stylize_film(job: Job, stylizer: Stylizer, mask: Image.Image | None, settings: StylizeSettings) -> None:
     film = stylizer.for_film(settings.stabilize)
     redraw_film(job.source, job.target, lambda pixels: film(pixels, mask), settings.size, settings.max_pixels)
+
+
+def _stylize_camera(settings: StylizeSettings, stylizer: Stylizer | None) -> list[Path]:
+    """Draw what a camera sees, into a film or a window."""
+    target = None if settings.output is None else Path(settings.output)
+    if settings.inputs:
+        raise UserError(f"--camera takes no photographs beside it, got {', '.join(settings.inputs)}; give one or the other")
+    if target is not None:
+        check_live_film(target)
+        _check_single(Job(None, target), settings.overwrite)
+    mask = open_image(settings.mask) if settings.mask else None
+    film = (stylizer or stylizer_of(settings)).for_film(settings.stabilize)
+    print(f"drawing camera {settings.camera}; Ctrl-C ends it", file=sys.stderr)
+    seen = draw_camera(settings.camera, lambda pixels: film(pixels, mask), target, settings.size)
+    print(f"{seen.drawn} pictures drawn, {seen.passed_over} passed over for newer ones", file=sys.stderr)
+    return [target] if target else []
 
 
 def _write(job: Job, picture: Picture) -> None:

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms, ImageOps, ImageSequence
 
 from fast_nst.errors import UserError
 from fast_nst.files import atomic_path
-from fast_nst.images import MAX_PIXELS, SUFFIXES, check_size, reading, resize_long_side, to_eight_bits, to_srgb
+from fast_nst.images import SUFFIXES, check_size, reading, resize_long_side, to_eight_bits, to_srgb
 
 ANIMATED = {"GIF": ".gif", "WEBP": ".webp", "PNG": ".png"}
 WRITABLE = SUFFIXES | {".gif"}
@@ -44,14 +44,14 @@ class Picture:
 
 
 def read_picture(
-    source: str | Path | bytes, long_side: int | None = None, max_pixels: int = MAX_PIXELS, label: str = "the picture"
+    source: str | Path | bytes, long_side: int | None = None, max_pixels: int | None = None, label: str = "the picture"
 ) -> Picture:
     """Decode every frame of a picture, upright and in sRGB.
 
     Args:
         source: a file in one of Pillow's formats, or its bytes.
         long_side: reduce the longer side to so many pixels where it is larger.
-        max_pixels: most pixels, of all frames together.
+        max_pixels: most pixels, of all frames together; None is ``images.MAX_PIXELS``.
         label: what to call ``bytes`` in errors.
     Raises:
         UserError: no such file, no picture, damaged, or too many pixels.
@@ -59,12 +59,16 @@ def read_picture(
     name = label if isinstance(source, bytes) else str(source)
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise UserError(f"no picture at {source}; check the path")
+    Image.MAX_IMAGE_PIXELS = max(max_pixels, Image.MAX_IMAGE_PIXELS)
     with reading(name), Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         animated = image.format in ANIMATED and getattr(image, "n_frames", 1) > 1
         check_size(image, name, max_pixels, image.n_frames if animated else 1)
         if long_side is not None and not animated:
             image.draft("RGB", (long_side, long_side))
-        frames = [_frame(frame, long_side) for frame in (ImageSequence.Iterator(image) if animated else [image])]
+        frames = []
+        for frame in ImageSequence.Iterator(image) if animated else [image]:
+            check_size(frame, name, max_pixels, image.n_frames if animated else 1)  # a later frame may be larger
+            frames.append(_frame(frame, long_side))
         return Picture(frames, _suffix(image, source), _along(image, animated))
 
 

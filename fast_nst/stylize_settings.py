@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fast_nst.images import MAX_PIXELS
 from fast_nst.settings import in_range
 
 MIN_SIDE = 16
@@ -26,9 +25,12 @@ class StylizeSettings:
         output: the picture to write; for several photographs, a folder; - for standard output (none: beside each photograph,
             as photo.great_wave.jpg).
         strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
-        size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is).
+        size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is, and 640 for
+            a camera).
         stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size.
         preserve_color: keep the photograph's own colours; the style changes light and dark alone.
+        camera: draw what a camera sees instead of files, until Ctrl-C: 0 is the first one; or a device's name. With --output
+            into a film, else in a window.
         mask: a grey picture that says where to stylise: white is stylised, black is left as it is.
         stabilize: for films, how much of the norms' statistics is kept from picture to picture, 0 to 1; more flickers less,
             and follows changes of light more slowly.
@@ -39,7 +41,8 @@ class StylizeSettings:
             Steadied films and tiles always take onnxruntime on the CPU.
         provider: what the engine draws on: cpu, cuda, coreml, dml, ... (none: its own choice).
         tile: draw in tiles, which look as if drawn at once: auto, for pictures over 24 megapixels; always or never.
-        max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded.
+        max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded (none:
+            150 million).
         threads: processor threads (none: all cores).
     """
 
@@ -50,6 +53,7 @@ class StylizeSettings:
     size: int | None = None
     stroke_size: float = 1.0
     preserve_color: bool = False
+    camera: str | None = None
     mask: str | None = None
     stabilize: float = 0.5
     recursive: bool = False
@@ -57,14 +61,15 @@ class StylizeSettings:
     engine: str = "onnxruntime"
     provider: str | None = None
     tile: Literal["auto", "always", "never"] = "auto"
-    max_pixels: int = MAX_PIXELS
+    max_pixels: int | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
         in_range("strength", self.strength, 0, MAX_STRENGTH)
         in_range("stroke_size", self.stroke_size, *STROKES)
         in_range("stabilize", self.stabilize, 0, 1)
-        in_range("max_pixels", self.max_pixels, 1, 10**12)
+        if self.max_pixels is not None:
+            in_range("max_pixels", self.max_pixels, 1, 10**12)
         in_range("threads", self.threads or 0, 0, 1024)
         if self.size is not None:
             in_range("size", self.size, MIN_SIDE, 100_000)

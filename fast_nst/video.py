@@ -34,22 +34,22 @@ def is_film(path: str | Path | None) -> bool:
     return path is not None and Path(path).suffix.lower() in FILMS
 
 
-def redraw_film(source: Path, target: Path, draw: Draw, long_side: int | None = None, max_pixels: int = MAX_PIXELS) -> int:
+def redraw_film(source: Path, target: Path, draw: Draw, long_side: int | None = None, max_pixels: int | None = None) -> int:
     """Write ``source`` with every picture drawn anew to ``target``, which appears whole or not at all.
 
     Args:
         draw: uint8 RGB (H, W, 3) -> the same shape; called in the order of the film.
         long_side: reduce the longer side of the pictures to so many pixels first.
-        max_pixels: refuse larger pictures.
+        max_pixels: refuse larger pictures; None is ``MAX_PIXELS``.
     Returns:
         the number of pictures.
     Raises:
         UserError: no PyAV, a film that cannot be read or whose sound does not fit into ``target``, too large pictures.
     """
     with _opened(source) as given, atomic_path(target) as temporary, _errors_of(source, target), ExitStack() as stack:
-        made = stack.enter_context(_av().open(str(temporary), "w"))
+        made = stack.enter_context(load_av().open(str(temporary), "w"))
         first = _first_picture(source)
-        if first.width * first.height > max_pixels:
+        if first.width * first.height > (MAX_PIXELS if max_pixels is None else max_pixels):
             raise UserError(f"{source} has pictures of {first.width}x{first.height}; allow them with --max_pixels")
         video = _new_video(made, given.streams.video[0], first, long_side)
         sounds = {stream.index: made.add_stream_from_template(stream) for stream in given.streams.audio}
@@ -75,13 +75,13 @@ def _redraw(
                     made.mux(packet)
                 continue
             for frame in packet.decode():
-                made.mux(video.encode(_encodable(draw(_upright(frame, long_side)), frame, video)))
+                made.mux(video.encode(_encodable(draw(upright(frame, long_side)), frame, video)))
                 bar.update()
                 count += 1
     return count
 
 
-def _upright(frame: av.VideoFrame, long_side: int | None) -> np.ndarray:
+def upright(frame: av.VideoFrame, long_side: int | None) -> np.ndarray:
     """The picture in ``frame`` as players show it, uint8 RGB (H, W, 3)."""
     pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
     if long_side is None or max(pixels.shape) <= long_side:
@@ -92,7 +92,7 @@ def _upright(frame: av.VideoFrame, long_side: int | None) -> np.ndarray:
 
 def _encodable(pixels: np.ndarray, frame: av.VideoFrame, video: av.VideoStream) -> av.VideoFrame:
     """``pixels`` cut to even sides, in the colours and at the time of ``frame``."""
-    picture = _av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels[: video.height, : video.width]), format="rgb24")
+    picture = load_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels[: video.height, : video.width]), format="rgb24")
     picture = picture.reformat(
         format=video.pix_fmt, dst_colorspace=frame.colorspace, dst_color_range=frame.color_range or None
     )
@@ -103,7 +103,7 @@ def _encodable(pixels: np.ndarray, frame: av.VideoFrame, video: av.VideoStream) 
 def _new_video(
     made: av.container.OutputContainer, given: av.VideoStream, first: av.VideoFrame, long_side: int | None
 ) -> av.VideoStream:
-    codec = "libx264" if "libx264" in _av().codecs_available else "mpeg4"
+    codec = "libx264" if "libx264" in load_av().codecs_available else "mpeg4"
     options = {"crf": "18"} if codec == "libx264" else {"q": "3"}
     video = made.add_stream(codec, rate=given.average_rate or 25, options=options)
     height, width = first.height, first.width
@@ -134,7 +134,7 @@ def _first_picture(source: Path) -> av.VideoFrame:
 
 @contextmanager
 def _opened(source: Path) -> Iterator[av.container.InputContainer]:
-    av = _av()
+    av = load_av()
     if not source.is_file():
         raise UserError(f"no film at {source}; check the path")
     with _errors_of(source, None), av.open(str(source)) as container:
@@ -148,14 +148,15 @@ def _errors_of(source: Path, target: Path | None) -> Iterator[None]:
     """FFmpeg's errors as sentences about the film."""
     try:
         yield
-    except _av().FFmpegError as error:
+    except load_av().FFmpegError as error:
         hint = f", or its sound does not fit into {target.suffix} (try .mkv)" if target else ""
         raise UserError(f"cannot read {source} as a film: {error.strerror or error}; it is damaged{hint}") from error
 
 
-def _av() -> av:
+def load_av() -> av:
+    """PyAV, or a UserError that tells how to get it."""
     try:
         import av
     except ImportError as error:
-        raise UserError("a film needs PyAV: pip install 'fast_nst[video]'") from error
+        raise UserError("films and cameras need PyAV: pip install 'fast_nst[video]'") from error
     return av

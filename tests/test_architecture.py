@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "fast_nst"
 FLOORS = [
     {"errors"},
-    {"files", "stopping"},
+    {"files", "stopping", "onnx_checks", "config_files"},
     {"settings", "functional", "images", "drawing", "tensor_files", "film", "layer_files"}
     | {"measuring", "runtimes", "engine_cache", "conversions", "norms"},
     {"engines"},
@@ -23,7 +23,7 @@ FLOORS = [
         "looks",
     }
     | {"video", "steady_model", "staged_model"},
-    {"losses", "weights", "styles", "callbacks", "divergence", "tiles", "checkpoints"},
+    {"losses", "weights", "styles", "callbacks", "divergence", "tiles", "camera", "checkpoints"},
     {"training", "survival", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer"}
     | {"gatys", "image_loss", "sources", "optimization_card"},
     {"runs", "evaluation", "optimization", "batch", "precision"},
