@@ -7,25 +7,20 @@
 A whole picture takes 0.3 GB a megapixel with the preset `fast`, 0.9 GB with `johnson`: choose --whole and --exact by that.
 
 Prints Markdown. The picture is one of scikit-image's photographs, enlarged, so it is smoother than a photograph of its size.
-Each size is drawn by a process of its own, whose peak memory is counted from its start and so holds the picture, its result
-and all libraries; cutting the model, done once a model, is not in the seconds.
+Each size is drawn by a process of its own (``alone``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import resource
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import alone
 import numpy as np
 import onnx
 import onnxruntime
-import skimage.data
+from alone import photograph
 from onnx import TensorProto, helper
 from PIL import Image
 
@@ -34,51 +29,17 @@ from fast_nst.models import Model
 from fast_nst.staged_model import Graph
 from fast_nst.styles import SHIPPED
 
-MEGABYTE = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss counts bytes there, kilobytes elsewhere
-
-
-def photograph(megapixels: float, name: str) -> np.ndarray:
-    """A square photograph of so many megapixels, uint8 RGB, enlarged strip by strip."""
-    photo, side = getattr(skimage.data, name)(), round(math.sqrt(megapixels) * 1000)
-    source = Image.fromarray(photo[: min(photo.shape[:2]), : min(photo.shape[:2])])
-    pixels = np.empty((side, side, 3), np.uint8)
-    for top in range(0, side, 1000):
-        bottom = min(top + 1000, side)
-        box = (0, top * source.height / side, source.width, bottom * source.height / side)
-        pixels[top:bottom] = source.resize((side, bottom - top), Image.Resampling.BICUBIC, box)
-    return pixels
-
 
 def weights_of(model: Model, style: str | None) -> np.ndarray:
     return model.weights({style: 1.0} if style else None)
 
 
-def draw_once(arguments: argparse.Namespace) -> None:
-    """What a process of its own does: one size, one way; JSON on its output."""
-    model, pixels = Model(Path(arguments.model), arguments.threads), photograph(arguments.megapixels[0], arguments.photo)
-    weights = weights_of(model, arguments.style)
-    draw = {
-        "tiled": lambda picture: tiles.tiled(model, picture, weights),
-        "whole": lambda picture: model(picture[None], weights)[0],
-    }[arguments.way]
-    draw(pixels[:64, :64])
-    taken = []
-    for _ in range(arguments.rounds):
-        wall, processor = time.perf_counter(), time.process_time()
-        draw(pixels)
-        taken.append((time.perf_counter() - wall, time.process_time() - processor))
-    seconds, processor = (min(column) for column in zip(*taken, strict=True))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
-    print(json.dumps({"seconds": seconds, "processor": processor, "peak": peak}))
-
-
 def measured(megapixels: float, way: str, arguments: argparse.Namespace) -> dict[str, float]:
-    rounds = max(1, min(arguments.rounds, round(30 / megapixels)))
-    settings = {"megapixels": megapixels, "rounds": rounds, "way": way, "photo": arguments.photo}
-    settings |= {"model": arguments.model, "threads": arguments.threads}
-    settings |= {"style": arguments.style} if arguments.style else {}
-    flags = [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
-    return json.loads(subprocess.run([sys.executable, __file__, *flags], capture_output=True, check=True).stdout)
+    """The fastest of some rounds of one size, and the peak of memory."""
+    settings = {"way": way, "photo": arguments.photo, "model": arguments.model, "style": arguments.style}
+    settings["rounds"] = max(1, min(arguments.rounds, round(30 / megapixels)))
+    found = alone.measured("picture", arguments.threads, megapixels=megapixels, **settings)
+    return {"seconds": min(found["seconds"]), "processor": min(found["processor"]), "peak": found["peak"]}
 
 
 def table_of_sizes(arguments: argparse.Namespace) -> None:
@@ -159,10 +120,7 @@ def main() -> None:
     parser.add_argument("--photo", default="coffee", choices=("astronaut", "chelsea", "coffee"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5, help="of which the fastest counts, for small pictures")
-    parser.add_argument("--way", choices=("tiled", "whole"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.way:
-        return draw_once(arguments)
     if arguments.megapixels:
         table_of_sizes(arguments)
     if arguments.exact:

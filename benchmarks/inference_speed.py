@@ -1,10 +1,10 @@
-"""One picture of 256 x 256 and of 512 x 512 under every engine and precision, against Johnson's network in PyTorch eager.
+"""One picture of each size under every engine and precision, against Johnson's network in PyTorch eager.
 
-    python benchmarks/inference_speed.py [--threads 2] [--rounds 9] [--johnson 8,16,32]
+    python benchmarks/inference_speed.py --johnson 8,16,32
 
 `fast` 48 is the base that ships, at every precision under every engine that is here; `johnson` 32 is the network of the
-paper in PyTorch eager. --johnson 8,16,32 adds Johnson's networks of these widths through onnxruntime. Johnson's weights are
-random, as a multiplication takes as long with any number. All take turns; medians, as a Markdown table.
+paper in PyTorch eager. --johnson 8,16,32 adds Johnson's networks of these widths through onnxruntime. All take turns;
+`faster` is how many times as fast as PyTorch eager at the same size.
 """
 
 from __future__ import annotations
@@ -12,95 +12,104 @@ from __future__ import annotations
 import argparse
 import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx
 import torch
+from matplotlib import pyplot
+from networks import BASE, PAPERS, eager, exported, johnsons
+from report import Row, Spread, parser_of, save, save_plot, timed
 
 from fast_nst.conversions import to_float16, to_int8
 from fast_nst.drawing import draw_scene
-from fast_nst.engine_cache import cpu_name
 from fast_nst.engines import find_engines
-from fast_nst.export import export_onnx
-from fast_nst.measuring import markdown_table, median_milliseconds
 from fast_nst.models import Model
-from fast_nst.networks.transformer_net import TransformerNet, macs
 from fast_nst.settings import IDENTITY
 from fast_nst.styles import SHIPPED
 
-SIDES = (256, 512)
-EAGER = ("johnson 32", "fp32", "PyTorch eager")
+NAME = "inference_speed"
+EAGER = (PAPERS, "fp32", "PyTorch eager")
 
 Label = tuple[str, str, str]  # network, precision, engine
-Drawn = Callable[[], object]
 
 
-def base_files(folder: Path) -> dict[str, Path]:
+def base_files(folder: Path, calibration: int, side: int) -> dict[str, Path]:
     """The shipped base at every precision; int8 is calibrated on a few drawn scenes, enough for its speed."""
     files = {"fp32": SHIPPED / "base.onnx", "fp16": folder / "fp16.onnx", "int8": folder / "int8.onnx"}
     model, full = Model(files["fp32"], 1), onnx.load(files["fp32"])
     rows = itertools.cycle(model.weights({row: 1.0}) for row in model.rows if row != IDENTITY)
     onnx.save(to_float16(full), files["fp16"])
-    onnx.save(to_int8(full, [(draw_scene(192, 192, seed)[None], next(rows)) for seed in range(9)]), files["int8"])
+    scenes = [(draw_scene(side, side, seed)[None], next(rows)) for seed in range(calibration)]
+    onnx.save(to_int8(full, scenes), files["int8"])
     return files
 
 
-def models(folder: Path, widths: list[int], threads: int) -> dict[Label, Model]:
+def models(folder: Path, settings: argparse.Namespace) -> dict[Label, Model]:
     """Every model that is timed, by its label."""
-    found = {}
-    for precision, path in base_files(folder).items():
+    found, calibration = {}, (2, 32) if settings.quick else (9, 192)
+    for precision, path in base_files(folder, *calibration).items():
         for choice in find_engines():
-            label = ("fast 48", precision, f"{choice.name} on {choice.provider}")
-            found[label] = Model(path, threads, choice.name, choice.provider)
-    for width in widths:
-        export_onnx(TransformerNet("johnson", width).eval(), folder / f"johnson_{width}.onnx", "johnson")
-        found[f"johnson {width}", "fp32", "onnxruntime on cpu"] = Model(
-            folder / f"johnson_{width}.onnx", threads, provider="cpu"
-        )
+            found[BASE, precision, str(choice)] = Model(path, settings.threads, choice.name, choice.provider)
+    for name, path in exported(johnsons(settings.johnson), folder).items():
+        found[name, "fp32", "onnxruntime on cpu"] = Model(path, settings.threads, provider="cpu")
     return found
 
 
-def runs(models: dict[Label, Model], side: int) -> dict[Label, Drawn]:
-    """What draws one picture of ``side`` x ``side``, by label; PyTorch eager is the last."""
-    picture = draw_scene(side, side)[None]
-    found: dict[Label, Drawn] = {
-        label: lambda model=model: model(picture, model.weights()) for label, model in models.items()
-    }
-    network, photo = TransformerNet("johnson", 32).eval(), torch.from_numpy(picture).permute(0, 3, 1, 2) / 255
-
-    @torch.no_grad()
-    def eager() -> torch.Tensor:
-        return network(photo)
-
-    return found | {EAGER: eager}
+def runs(models: dict[Label, Model], size: int) -> dict[Label, Callable[[], object]]:
+    """What draws one picture of ``size`` x ``size``, by label; PyTorch eager is the last."""
+    picture = draw_scene(size, size)[None]
+    found = {label: lambda model=model: model(picture, model.weights()) for label, model in models.items()}
+    return found | {EAGER: eager(PAPERS, picture)}
 
 
-def table(milliseconds: list[dict[Label, float]]) -> str:
-    """A row for each model, with the speed-up over PyTorch eager at the larger side."""
-    rows, slowest = [], milliseconds[-1][EAGER]
-    for label, last in milliseconds[-1].items():
-        rows.append([*label, *(f"{found[label]:.1f} ms" for found in milliseconds), f"{slowest / last:.1f} x"])
-    sides = [f"{side} x {side}" for side in SIDES]
-    return markdown_table(["network", "precision", "engine", *sides, "faster"], rows, names=3)
+def rows_of(seconds: dict[Label, Spread], size: int) -> list[Row]:
+    rows = []
+    for label, times in seconds.items():
+        row = dict(zip(("network", "precision", "engine"), label, strict=True)) | {"size": size}
+        row |= dict(zip(("milliseconds", "least", "greatest"), (1000 * value for value in times), strict=True))
+        rows.append(row | {"faster": seconds[EAGER][0] / times[0]})
+    return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
+    """Milliseconds of every model, a panel for each size."""
+    panels = [[row for row in rows if row["size"] == size] for size in settings.sizes]
+    figure, axes = pyplot.subplots(
+        1, len(panels), sharey=True, squeeze=False, figsize=(5 + 3.2 * len(panels), 1.5 + 0.3 * len(panels[0]))
+    )
+    for axis, panel in zip(axes[0], panels, strict=True):
+        names = [f"{row['network']}, {row['precision']}, {row['engine']}" for row in panel]
+        bars = axis.barh(names, [row["milliseconds"] for row in panel])
+        axis.bar_label(bars, [f"{row['milliseconds']:.3g} (x {row['faster']:.3g})" for row in panel], padding=3, fontsize=8)
+        axis.margins(x=0.5)
+        axis.set(xscale="log", xlabel="milliseconds (times as fast)", title=f"{panel[0]['size']} x {panel[0]['size']}")
+    axes[0][0].invert_yaxis()
+    save_plot(NAME, figure, settings)
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = parser_of(__doc__, NAME)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="sides of the pictures")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--johnson", default="", help="widths of networks to add, as 8,16,32")
-    settings = parser.parse_args()
+    settings = parser.parse_args(argv)
+    if settings.quick:
+        settings.sizes, settings.rounds = [32], 2
+    return settings
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    settings = parsed(argv)
+    torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
-    widths = [int(width) for width in settings.johnson.split(",") if width]
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        loaded = models(Path(folder), widths, settings.threads)
-        milliseconds = [median_milliseconds(runs(loaded, side), settings.rounds) for side in SIDES]
-    networks = (("fast", 48), ("johnson", 32))
-    work = ", ".join(f"{macs(TransformerNet(*one), 256, 256) / 1e9:.2f} G for {one[0]} {one[1]}" for one in networks)
-    print(f"{cpu_name()}, {settings.threads} threads, medians of {settings.rounds}")
-    print(f"multiply-accumulates at 256 x 256: {work}")
-    print(f"\n{table(milliseconds)}")
+        loaded = models(Path(folder), settings)
+        for size in settings.sizes:
+            rows += rows_of(timed(runs(loaded, size), settings.rounds), size)
+    save(NAME, rows, settings)
+    draw(rows, settings)
 
 
 if __name__ == "__main__":
