@@ -1,8 +1,7 @@
-"""What happens around a training step: previews, throughput, guards."""
+"""What happens around a training step: previews, throughput, skipped photographs."""
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -12,11 +11,9 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 from torch import Tensor
 
 from fast_nst.data import Photos, to_pixels
-from fast_nst.errors import UserError
 from fast_nst.images import contact_sheet, save_image
 
 FIRST_PREVIEW, PREVIEW_PAUSE = 8.0, 60.0  # seconds
-GUARD_EVERY = 10  # checkpoints lie at multiples of this, so none is saved unchecked
 
 
 class Previews(pl.Callback):
@@ -71,7 +68,8 @@ class Record(pl.Callback):
         images = self.images_per_step * trainer.world_size
         self.photos += images
         for name, value in module.last_terms.items():
-            self.losses[name] = 0.98 * self.losses.get(name, value) + 0.02 * value
+            before = self.losses.get(name, value)
+            self.losses[name] = torch.where(value.isfinite(), 0.98 * before + 0.02 * value, before)
         now = time.perf_counter()
         if self._last is not None:
             self._count(module, images, now - self._last)
@@ -92,19 +90,6 @@ class Record(pl.Callback):
         self.losses = {name: torch.tensor(value) for name, value in state["losses"].items()}
 
 
-class NonFiniteGuard(pl.Callback):
-    """Stops a run whose loss is no number any more, before its weights overwrite a good checkpoint."""
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, *_: object) -> None:
-        step = trainer.global_step
-        if (step % GUARD_EVERY == 0 or module.device.type == "cpu") and not torch.isfinite(outputs["loss"]):
-            kept = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
-            raise UserError(
-                f"the loss is not finite at step {step}; last good checkpoint: {kept or 'none yet'}; "
-                "try a lower --optimizer.learning_rate or --loss.style_weight, or --trainer.precision 32"
-            )
-
-
 class SkippedFiles(pl.Callback):
     """Names the photographs that could not be used, once, at the end."""
 
@@ -116,13 +101,3 @@ class SkippedFiles(pl.Callback):
         if skipped:
             names = ", ".join(path.name for path in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
             rank_zero_info(f"skipped {len(skipped)} photographs, unreadable or too small: {names}")
-
-
-class Farewell(pl.Callback):
-    """Tells whoever stops a run with Ctrl-C how to go on with it."""
-
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
-            kept = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
-            advice = f"the same command with --resume goes on from {kept}" if kept else "no checkpoint was due yet"
-            print(f"\nstopped at step {trainer.global_step}; {advice}", file=sys.stderr)

@@ -59,6 +59,8 @@ class StyleTransferModule(pl.LightningModule):
         self.rows = network.painted_rows if rows is None else list(rows)
         self.__dict__["criterion"] = criterion
         self.last_terms: dict[str, Tensor] = {}
+        self.last_pictures: Tensor | None = None
+        self.rate_factor = 1.0  # of the learning rate; lower after a divergence
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         terms = self.terms(photos)
@@ -77,6 +79,7 @@ class StyleTransferModule(pl.LightningModule):
         network = self.network if network is None else network
         criterion = self.criterion if criterion is None else criterion
         pictures = network(photos, self.network.mixture(rows, strengths, like=photos))
+        self.last_pictures = pictures.detach()
         return criterion(pictures, photos, style, self.style_share() * strengths.square())
 
     @torch.no_grad()
@@ -128,16 +131,20 @@ class StyleTransferModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def learning_rate_share(self, step: int) -> float:
-        """Share of the peak rate at ``step``: a linear warm-up times a cosine from 1 to ``final_share``."""
+        """Share of the peak rate at ``step``: a linear warm-up and a cosine from 1 to ``final_share``, by ``rate_factor``."""
         warmup = min(1.0, (step + 1) / (self.settings.warmup_steps + 1))
         cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / self.steps))
-        return warmup * (self.settings.final_share + (1 - self.settings.final_share) * cosine)
+        return self.rate_factor * warmup * (self.settings.final_share + (1 - self.settings.final_share) * cosine)
 
     def on_fit_start(self) -> None:
         self.criterion.to(self.device)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["network"] = dict(self.network.config)
+        checkpoint["rate_factor"] = self.rate_factor
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.rate_factor = checkpoint.get("rate_factor", 1.0)
 
     def _log_terms(self, terms: LossTerms) -> None:
         self.last_terms = {name: value.detach() for name, value in terms._asdict().items()}
