@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from matplotlib import pyplot
 from matplotlib.axes import Axes
-from report import Row, parser_of, save, save_plot, spread
+from report import Row, parser_of, save, save_plot, spread, write_rows
 from showcase import photographs
 from tqdm import tqdm
 
@@ -37,7 +37,6 @@ from fast_nst.data import find_preview_photos, to_tensor
 from fast_nst.drawing import draw_painting
 from fast_nst.errors import UserError
 from fast_nst.evaluation import measure
-from fast_nst.files import atomic_path
 from fast_nst.gatys import Descent, Objective
 from fast_nst.images import find_images, load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, perceptual_loss
@@ -128,7 +127,7 @@ class Tables:
             kept = {str(i): f"{curve[i]:.4g}" if i < len(curve) else "" for i in GRID}
             self.curves.append(dict(zip(PAIR, pair, strict=True)) | {"start": start, "n": count} | kept)
         for path, rows in zip(self.paths, (self.pairs, self.curves), strict=True):
-            _write(path, rows)
+            write_rows(path, rows)
 
 
 def _key(row: Row) -> tuple[str, ...]:
@@ -145,13 +144,6 @@ def _read(path: Path, fields: Sequence[str]) -> list[dict]:
         return []
     with path.open(newline="") as file:
         return [{field: row.get(field, "") for field in fields} for row in csv.DictReader(file)]
-
-
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def measure_pair(

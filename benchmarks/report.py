@@ -14,7 +14,6 @@ import os
 import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -25,9 +24,11 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from fast_nst.engine_cache import cpu_name
-from fast_nst.measuring import markdown_table
+from fast_nst.files import atomic_path
+from fast_nst.measuring import WARM_UP, markdown_table, milliseconds
 
 RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks"
 PACKAGES = ("fast_nst", "torch", "torchvision", "numpy", "onnxruntime", "openvino", "pytorch-lightning")
@@ -65,10 +66,7 @@ def save(name: str, rows: Sequence[Row], settings: argparse.Namespace) -> None:
     """Print ``rows`` as a table, and write them and the record to ``settings.output``."""
     folder = Path(settings.output)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(folder / f"{name}.csv", rows)
     options = {
         key: _named(value) for key, value in vars(settings).items() if key not in ("output", "threads", "seed", "quick")
     }
@@ -76,6 +74,14 @@ def save(name: str, rows: Sequence[Row], settings: argparse.Namespace) -> None:
     record |= {"threads": settings.threads, "seed": settings.seed, "quick": settings.quick} | machine()
     (folder / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
     print(markdown_table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows]))
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write ``rows``, which have the same columns, as a CSV, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def save_plot(name: str, figure: Figure, settings: argparse.Namespace) -> None:
@@ -90,15 +96,11 @@ def spread(values: Sequence[float]) -> Spread:
     return statistics.median(values), min(values), max(values)
 
 
-def timed(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 3) -> dict[str, Spread]:
+def timed(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = WARM_UP) -> dict[str, Spread]:
     """Median, least and greatest seconds of each of ``runs``, which take turns; ``warm_up`` rounds do not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(warm_up + rounds):
-        for name, run in runs.items():
-            began = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - began)
-    return {name: spread(values[warm_up:]) for name, values in seconds.items()}
+    with tqdm(total=len(runs) * (warm_up + rounds), unit="run", leave=False) as progress:
+        taken = milliseconds(runs, rounds, warm_up, progress.update)
+    return {name: spread([value / 1000 for value in values]) for name, values in taken.items()}
 
 
 def _named(value: object) -> str:

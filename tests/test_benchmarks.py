@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
+
+from fast_nst.functional import gram_matrix
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -108,3 +112,161 @@ def test_johnson_fig5_asks_for_paintings(monkeypatch: pytest.MonkeyPatch, capsys
     with pytest.raises(SystemExit, match="2"):
         benchmark("johnson_fig5", monkeypatch).main([])
     assert "--paintings FOLDER" in capsys.readouterr().err
+
+
+def test_inference_speed_compares_every_model_with_the_papers(quick: Callable[..., Table]) -> None:
+    rows = quick("inference_speed", "--johnson", "2")
+    assert {row["precision"] for row in rows if row["network"] == "fast 48"} == {"fp32", "fp16", "int8"}
+    assert ("johnson 2", "onnxruntime on cpu") in {(row["network"], row["engine"]) for row in rows}
+    (paper,) = (row for row in rows if row["engine"] == "PyTorch eager")
+    assert paper["network"] == "johnson 32" and float(paper["faster"]) == 1
+    for row in rows:
+        assert 0 < float(row["least"]) <= float(row["milliseconds"]) <= float(row["greatest"]) and row["size"] == "32"
+        assert float(row["faster"]) == pytest.approx(float(paper["milliseconds"]) / float(row["milliseconds"]))
+
+
+def test_limits_are_shares_of_the_fastest_product(quick: Callable[..., Table], tmp_path: Path) -> None:
+    rows, peaks = quick("limits"), table(tmp_path / "limits_peaks.csv")
+    products = [row for row in peaks if row["what"] == "a product"]
+    assert {row["by"] for row in products} == {"PyTorch", "NumPy"} and any(row["what"] == "a copy" for row in peaks)
+    for row in products:
+        assert float(row["giga_a_second"]) == pytest.approx(64**3 / float(row["milliseconds"]) / 1e6)
+    assert {row["what"] for row in rows} == {"a picture", "a training step"}
+    for row in rows:
+        own = [one for one in products if (one["device"], one["precision"]) == (row["device"], row["precision"])]
+        peak = max(float(one["giga_a_second"]) for one in own)
+        assert float(row["percent_of_peak"]) == pytest.approx(100 * float(row["giga_a_second"]) / peak)
+        assert float(row["giga_a_second"]) == pytest.approx(1000 * float(row["giga_macs"]) / float(row["milliseconds"]))
+
+
+def test_a_training_step_is_three_times_the_network_and_lite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, and back to weights and to inputs; lite's weights are frozen, and it sees the photographs as well."""
+    limits = benchmark("limits", monkeypatch)
+    step = limits.macs_of_training("johnson 8", argparse.Namespace(crop=64, batch=2))
+    network = 2 * limits.macs(limits.network_of("johnson 8"), 64, 64)
+    wider = limits.macs_of_training("johnson 16", argparse.Namespace(crop=64, batch=2))
+    first = {width: 2 * 64 * 64 * 81 * 3 * width for width in (8, 16)}  # the photograph itself wants no gradient
+    more = 2 * limits.macs(limits.network_of("johnson 16"), 64, 64) - network
+    assert wider - step == pytest.approx(3 * more - (first[16] - first[8]), rel=0.001)
+    assert step > 3 * network - first[8]
+
+
+def test_growth_tells_time_and_memory_by_size(quick: Callable[..., Table], tmp_path: Path) -> None:
+    rows = quick("growth", result="growth_pixels")
+    assert [(row["megapixels"], row["drawn"]) for row in rows] == [("0.01", "whole"), ("0.04", "whole")]
+    folders, rows_of_styles, threads = (table(tmp_path / f"growth_{part}.csv") for part in ("folder", "styles", "threads"))
+    assert [(row["pictures"], row["written"]) for row in folders] == [("1", "1"), ("3", "3")]
+    for row in (*rows, *folders):
+        assert 0 < float(row["least"]) <= float(row["seconds"]) <= float(row["greatest"])
+        assert 30 < float(row["before_mb"]) <= float(row["peak_mb"]) < 4000
+    one, two = (float(row["kilobytes"]) for row in rows_of_styles)
+    assert two - one == pytest.approx(4 * 1.2, abs=1)  # a row is 1.1 thousand float32 numbers and a name
+    assert {row["times_as_fast"] for row in threads} == {"1.0"} and {row["count"] for row in threads} == {"1"}
+    assert all((tmp_path / f"growth_{part}.png").stat().st_size > 1000 for part in ("folder", "styles", "threads"))
+
+
+def test_growth_draws_in_tiles_what_the_command_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    growth = benchmark("growth", monkeypatch)
+    sizes = [size for size in growth.MEGAPIXELS if growth._way(size) == "tiled"]
+    assert sizes == [25, 50, 100]
+
+
+def test_huge_pictures_share_the_process_that_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = benchmark("alone", monkeypatch)
+    whole = alone.measured("picture", 1, megapixels=0.02, way="whole", rounds=2)
+    assert len(whole["seconds"]) == len(whole["processor"]) == 2 and whole["peak"] >= whole["before"] > 0
+    with pytest.raises(RuntimeError, match="absent"):
+        alone.measured("picture", 1, megapixels=0.02, model="absent.onnx")
+
+
+@pytest.fixture
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training ends without its ONNX model, which takes longer than all its steps here."""
+    monkeypatch.setattr("fast_nst.runs.export_onnx", lambda *_: None)
+
+
+def test_training_speed_multiplies_the_factors_of_its_measures(quick: Callable[..., Table]) -> None:
+    rows = quick("training_speed")
+    assert rows[0]["step"].startswith("textbook") and rows[-1]["step"] == "the trainer's own step"
+    factors = np.cumprod([float(row["factor"]) for row in rows])
+    assert factors == pytest.approx([float(row["factor_in_all"]) for row in rows])
+    for row in rows:
+        assert 0 < float(row["least_ms"]) <= float(row["ms"]) <= float(row["greatest_ms"])
+        assert float(row["images_per_s"]) == pytest.approx(1000 * int(row["batch"]) / float(row["ms"]))
+
+
+def test_content_features_no_deeper_change_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = benchmark("training_speed", monkeypatch)
+    judge, photos = module.judge_of("lite"), torch.rand(2, 3, 32, 32)
+    grams = {layer: gram_matrix(features) for layer, features in judge(torch.rand(1, 3, 32, 32)).items()}
+    pictures = torch.rand(2, 3, 32, 32, requires_grad=True)
+    losses = [module.textbook_loss(judge, pictures, photos, grams, shallow) for shallow in (False, True)]
+    gradients = [torch.autograd.grad(loss, pictures)[0] for loss in losses]
+    assert torch.equal(*gradients) and gradients[0].abs().max() > 0
+
+
+def test_each_measure_of_training_speed_keeps_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder = list(benchmark("training_speed", monkeypatch).recipes(compiled=True).values())
+    for before, after in itertools.pairwise(ladder):
+        assert sum(value != vars(after)[name] for name, value in vars(before).items()) == 1
+    last = ladder[-1]
+    assert (last.preset, last.judge, last.compiled, last.channels_last, last.batch) == ("fast", "lite", True, True, 2)
+
+
+def test_training_reach_gives_both_the_same_seconds(quick: Callable[..., Table], tmp_path: Path, no_export: None) -> None:
+    rows = {row["trainer"]: row for row in quick("training_reach")}
+    curves = table(tmp_path / "training_reach_curves.csv")
+    ends = {name: [row for row in curves if row["trainer"] == name][-1] for name in rows}
+    assert ends["ours"]["steps"] == "8" and ends["ours"]["images"] == "16"
+    slowest = max(b - a for a, b in itertools.pairwise(float(row["seconds"]) for row in curves[1::2]))
+    assert 0 <= float(ends["classical"]["seconds"]) - float(ends["ours"]["seconds"]) <= slowest + 0.02
+    level = min(float(row["objective"]) for row in curves if row["trainer"] == "classical")
+    assert {float(row["level"]) for row in rows.values()} == {level}
+
+
+def test_training_reach_finds_who_was_there_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = benchmark("training_reach", monkeypatch)
+    objectives = {"classical": (9.0, 5.0, 6.0), "ours": (8.0, 7.0, 4.0)}
+    curves = [
+        {"trainer": name, "steps": i, "images": 4 * i, "seconds": factor * i, "objective": value}
+        for (name, values), factor in zip(objectives.items(), (30.0, 3.0), strict=True)
+        for i, value in enumerate(values)
+    ]
+    classical, ours = module.summary(curves)
+    assert (classical["level"], classical["seconds_to_level"], classical["times_sooner"]) == (5.0, 30.0, 1.0)
+    assert (ours["seconds_to_level"], ours["times_sooner"]) == (6.0, 5.0)
+
+
+def test_data_waiting_shares_a_steps_time_out(quick: Callable[..., Table], no_export: None) -> None:
+    rows = quick("data_waiting")
+    assert [(row["workers"], row["steps"]) for row in rows] == [("0", "4"), ("1", "4")]
+    for row in rows:
+        assert 0 < float(row["waiting_share_least"]) <= float(row["waiting_share"]) < 1
+        assert float(row["wait_ms"]) > 0 and float(row["step_ms"]) > 0 and float(row["images_per_s"]) > 0
+
+
+def test_data_waiting_is_the_share_of_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = benchmark("data_waiting", monkeypatch).row_of(1, [[(1.0, 3.0), (0.0, 4.0)], [(2.0, 2.0), (2.0, 2.0)]], batch=4)
+    assert (row["waiting_share_least"], row["waiting_share"], row["waiting_share_greatest"]) == (0.125, 0.3125, 0.5)
+    assert (row["wait_ms"], row["step_least_ms"], row["images_per_s"]) == (1500.0, 2000.0, 1.0)
+
+
+def test_training_scaling_reads_the_cards_of_its_runs(quick: Callable[..., Table]) -> None:
+    (row,) = quick("training_scaling", "--processes", "1")
+    assert float(row["images_per_s"]) > 0 and row["efficiency"] == "1.0"
+
+
+def test_training_scaling_compares_with_one_process_of_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {1: [10.0, 20.0, 30.0], 2: [20.0, 30.0, 30.0]}
+    one, two = benchmark("training_scaling", monkeypatch).rows_of(rates, argparse.Namespace(batch=4))
+    assert one["efficiency_least"] == one["efficiency_greatest"] == 1
+    assert (two["efficiency"], two["efficiency_least"], two["efficiency_greatest"]) == (0.75, 0.5, 1.0)
+
+
+def test_folder_throughput_tells_what_files_cost_beside_the_network(quick: Callable[..., Table]) -> None:
+    rows = {row["way"]: row for row in quick("folder_throughput")}
+    assert list(rows) == ["folder to folder", "the network alone", "reading alone", "writing alone"]
+    for row in rows.values():
+        assert float(row["pictures_a_second"]) == pytest.approx(3 / float(row["seconds"])) and row["threads"] == "1"
+    whole, network = (float(rows[way]["seconds"]) for way in ("folder to folder", "the network alone"))
+    assert float(rows["folder to folder"]["overhead_percent"]) == pytest.approx(100 * (1 - network / whole))
