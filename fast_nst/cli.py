@@ -16,7 +16,7 @@ from typing import get_type_hints
 from jsonargparse import ArgumentParser
 
 import fast_nst
-from fast_nst.errors import UserError, unknown
+from fast_nst.errors import Stopped, UserError, unknown
 from fast_nst.export_settings import ExportSettings
 from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings, SweepSettings
 from fast_nst.settings import DistillSettings, EvaluateSettings, TrainSettings
@@ -287,7 +287,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(command: str, arguments: list[str]) -> None:
-    """Parse ``arguments`` for ``command`` and call it; a UserError becomes one line and exit code 2."""
+    """Parse ``arguments`` for ``command`` and call it; a UserError is one line and exit code 2, a signal 128 and more."""
     try:
         if command not in COMMANDS:
             raise unknown("command", command, COMMANDS)
@@ -298,6 +298,8 @@ def run(command: str, arguments: list[str]) -> None:
         function(settings(**values)) if settings else function(**values)
     except UserError as error:
         fail(str(error), error.code)
+    except Stopped as stopped:
+        fail(str(stopped), stopped.code)
     except KeyboardInterrupt:
         fail(STOPPED.get(command, "stopped"), 130)
 

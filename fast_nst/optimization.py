@@ -24,10 +24,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from fast_nst.checkpoints import newest_whole, write_checkpoint
 from fast_nst.colours import with_colours_of
 from fast_nst.data import to_pixels
-from fast_nst.errors import UserError
-from fast_nst.files import atomic_path, check_writable, write_text
+from fast_nst.errors import Stopped, UserError
+from fast_nst.files import check_writable, write_text
 from fast_nst.film import Film, check_film
 from fast_nst.gatys import Descent
 from fast_nst.image_loss import ImageLoss, Style
@@ -48,7 +49,7 @@ from fast_nst.sources import (
     start_at,
     styles_at,
 )
-from fast_nst.tensor_files import read_checkpoint
+from fast_nst.stopping import StopSignals
 
 STRIP_COLUMNS = 6
 
@@ -201,8 +202,14 @@ def optimize(settings: OptimizeSettings) -> Run:
     """Paint a picture as ``settings`` say, and fill its run folder.
 
     Raises:
-        UserError: anything wrong with the settings, the pictures, the weights, the output or the folder.
+        UserError: anything wrong with the settings, the pictures, the weights, the output or the folder, or a full disk.
+        Stopped: a signal asked for an end; what was done until then is saved.
     """
+    with StopSignals() as signals:
+        return _optimize(settings, signals)
+
+
+def _optimize(settings: OptimizeSettings, signals: StopSignals) -> Run:
     resolved = _resolved(settings)
     folder = RunFolder(settings.checkpoints, resolved.name)
     config = {key: value for key, value in asdict(resolved).items() if key not in ("resume", "overwrite")}
@@ -210,12 +217,13 @@ def optimize(settings: OptimizeSettings) -> Run:
     check_outputs(output, settings.video)
     folder.check(config, settings.resume, settings.overwrite)
     optimization = Optimization(settings)
-    if settings.resume:
-        optimization.load_state_dict(read_checkpoint(folder.last))
+    newest = newest_whole(folder) if settings.resume else None
+    if newest:
+        optimization.load_state_dict(newest[1])
     folder.claim(config, settings.resume, settings.overwrite)
     try:
-        with ExitStack() as stack:
-            paint(optimization, _watchers(optimization, folder, stack))
+        with ExitStack() as stack, signals.waiting():
+            paint(optimization, [*_watchers(optimization, folder, stack), StopBetweenSteps(signals, folder.last)])
         return _finish(optimization, folder, output)
     finally:
         folder.release()
@@ -254,8 +262,20 @@ class States:
 
     def __call__(self, optimization: Optimization) -> None:
         if optimization.iteration and (optimization.iteration % self.every == 0 or optimization.finished):
-            with atomic_path(self.path) as temporary:
-                torch.save(optimization.state_dict(), temporary)
+            write_checkpoint(optimization.state_dict(), self.path)
+
+
+class StopBetweenSteps:
+    """Saves the state and ends the run after the step in which a signal came."""
+
+    def __init__(self, signals: StopSignals, path: Path) -> None:
+        self.signals, self.path = signals, path
+
+    def __call__(self, optimization: Optimization) -> None:
+        if self.signals.asked and optimization.iteration:
+            write_checkpoint(optimization.state_dict(), self.path)
+            way = "the same command with --resume goes on from there"
+            raise Stopped(self.signals.asked, f"stopped at step {optimization.iteration}; {way}")
 
 
 def stage_strip(folder: Path, cell: int = 256) -> np.ndarray:

@@ -6,12 +6,14 @@ NAME.onnx     the model
 previews/     photographs beside their results, a grid a step
 stages/       of per-image optimisation: the picture on its way; stages.png shows them all, result.png is the last
 events...     TensorBoard's
+skipped.txt   photographs that could not be used, and why, if there were any
 card.json     what was trained on what, for how long, to which losses
 README.md     the same, to read
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -19,7 +21,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from fast_nst.errors import UserError
-from fast_nst.files import write_text
+from fast_nst.files import clear_unfinished, is_unfinished, write_text
 from fast_nst.settings import differences
 
 FREE_TO_CHANGE = {
@@ -48,6 +50,7 @@ class RunFolder:
         self.onnx = self.path / f"{name}.onnx"
         self.previews = self.path / "previews"
         self.stages = self.path / "stages"
+        self.skipped = self.path / "skipped.txt"
         self.card = self.path / "card.json"
         self.readme = self.path / "README.md"
         self._lock = FileLock(self.path / ".lock")
@@ -55,12 +58,16 @@ class RunFolder:
     def claim(self, config: dict, resume: bool, overwrite: bool) -> None:
         """Make the folder, or enter it, for this process alone until ``release``, and write ``config``.
 
+        What a killed process left unfinished there is removed.
+
         Raises:
             UserError: another process trains there; it holds another run, or other files; there is nothing to resume,
                 or the run to resume had other settings.
         """
         self.check(config, resume, overwrite)
         self._enter()
+        for folder in (self.path, self.previews, self.stages):
+            clear_unfinished(folder)
         if overwrite:
             self._clear()
         write_text(self.config, yaml.safe_dump(config, sort_keys=False))
@@ -69,11 +76,11 @@ class RunFolder:
         """Everything that ``claim`` refuses but a lock, before any work is done."""
         if resume:
             self._check_same_run(config)
-        elif self._holds_checkpoints() and not overwrite:
+        elif self.checkpoints() and not overwrite:
             raise UserError(
                 f"{self.path} holds a run; --resume goes on with it, --overwrite replaces it, --name makes another"
             )
-        elif not self.config.exists() and any(self._other_files()):
+        if not self.config.exists() and self._other_files() and not (resume and self.checkpoints()):
             raise UserError(f"{self.path} holds files that are no run; choose another --name")
 
     def release(self) -> None:
@@ -89,9 +96,17 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"cannot make {self.path}: {error.strerror}; choose another --checkpoints folder") from error
 
+    def checkpoints(self) -> list[Path]:
+        """What ``resume`` may go on from: ``last.ckpt`` first, then the others, the furthest step first.
+
+        None of them need be whole. Where there are none, the run ended before the first and may simply start again.
+        """
+        steps = sorted(self.path.glob("step=*.ckpt"), key=step_of, reverse=True)
+        return [self.last, *steps] if self.last.exists() else steps
+
     def _check_same_run(self, config: dict) -> None:
-        if not self.last.exists():
-            raise UserError(f"nothing to resume: there is no {self.last}; start without --resume")
+        if not self.path.is_dir():
+            raise UserError(f"nothing to resume: there is no {self.path}; start without --resume")
         old = yaml.safe_load(self.config.read_text()) if self.config.exists() else config
         changed = [name for name in differences(old, config) if name.split(".")[0] not in FREE_TO_CHANGE]
         if changed:
@@ -100,12 +115,8 @@ class RunFolder:
                 "or choose another --name"
             )
 
-    def _holds_checkpoints(self) -> bool:
-        """Whether something would be lost; a run that ended before its first checkpoint may simply start again."""
-        return any(self.path.glob("*.ckpt"))
-
     def _other_files(self) -> list[Path]:
-        return [path for path in self.path.glob("*") if path.name != ".lock"] if self.path.is_dir() else []
+        return [path for path in self.path.glob("*") if path.name != ".lock" and not is_unfinished(path)]
 
     def _clear(self) -> None:
         """Remove a run's own files; anything else that somebody put there stays."""
@@ -113,10 +124,10 @@ class RunFolder:
             "*.ckpt",
             "events.out.tfevents.*",
             "*.onnx",
-            "config.yaml",
             "card.json",
             "README.md",
             "hparams.yaml",
+            "skipped.txt",
             "result.png",
             "stages.png",
         ):
@@ -126,11 +137,17 @@ class RunFolder:
         shutil.rmtree(self.stages, ignore_errors=True)
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step in the name of a checkpoint, ``step=000120-...ckpt``, or 0."""
+    found = re.match(r"step=(\d+)", checkpoint.name)
+    return int(found[1]) if found else 0
+
+
 def find_model(path: str | Path) -> Path:
     """The ONNX model that ``path`` means: the file itself, or the one in a run folder."""
     path = Path(path)
     if path.is_dir():
-        models = sorted(path.glob("*.onnx"))
+        models = sorted(path.glob("[!.]*.onnx"))
         if not models:
             raise UserError(f"no ONNX model in {path}; train to the end, or run fast-nst export {path} --output model.onnx")
         return path / f"{path.resolve().name}.onnx" if path / f"{path.resolve().name}.onnx" in models else models[0]

@@ -1,0 +1,88 @@
+"""What lets a training be killed, stopped and resumed: how Lightning writes checkpoints, signals, random states.
+
+Lightning's own writer goes through the system's folder of temporary files, from where a checkpoint is copied if that is
+another disk, and never syncs; its own handlers end a run with exit code 1 after Ctrl-C and 0 after SIGTERM, and save
+nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from fast_nst.checkpoints import write_checkpoint
+from fast_nst.errors import Stopped
+from fast_nst.stopping import StopSignals
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Checkpoints are there whole or not at all, and are on the disk when a step goes on."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
+        write_checkpoint(checkpoint, path)
+
+
+class StopBetweenSteps(Checkpoint):
+    """Saves a checkpoint to ``path`` and ends the run after the step in which a signal came.
+
+    A kind of Checkpoint, since Lightning calls those last: all that belongs to the step is done.
+    """
+
+    def __init__(self, signals: StopSignals, path: Path) -> None:
+        self.signals, self.path, self.step = signals, path, 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.step = trainer.global_step
+        self.signals.listen()  # Lightning's handlers would end the run without a checkpoint; it puts back what was before
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, *_: object) -> None:
+        if trainer.global_step == self.step:
+            return  # gradients are being gathered over several batches
+        self.step = trainer.global_step
+        if trainer.strategy.reduce_boolean_decision(bool(self.signals.asked), all=False):
+            self._stop(trainer, outputs["loss"])
+
+    def _stop(self, trainer: pl.Trainer, loss: torch.Tensor) -> None:
+        text = f"stopped at step {self.step}"
+        if bool(torch.isfinite(loss)):
+            trainer.save_checkpoint(self.path)
+            text += "; the same command with --resume goes on from there"
+        raise Stopped(self.signals.asked or signal.SIGTERM, text)
+
+
+class RandomStates(pl.Callback):
+    """Keeps the random states of Python, NumPy and torch in checkpoints: those of the first process, for all."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        name, keys, *rest = np.random.get_state()
+        return {
+            "python": random.getstate(),
+            "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._loaded = state
+
+    def on_train_batch_start(self, *_: object) -> None:
+        if self._loaded is None:
+            return
+        state, self._loaded = self._loaded, None  # here, as starting a loader draws a number
+        random.setstate(state["python"])
+        name, keys, *rest = state["numpy"]
+        np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+        torch.set_rng_state(state["torch"])
+        if len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])
