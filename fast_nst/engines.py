@@ -6,7 +6,6 @@ model, a package or the processor is another. An engine that fails, or draws ano
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -21,7 +20,8 @@ from fast_nst.drawing import draw_scene
 from fast_nst.engine_cache import entry_of, remember, remembered
 from fast_nst.errors import UserError, unknown
 from fast_nst.measuring import markdown_table, median_milliseconds, psnr
-from fast_nst.runtimes import CPU, REMOTE, Engine, OnnxRuntime, OpenVino, Signature, short_name
+from fast_nst.onnx_checks import Signature
+from fast_nst.runtimes import CPU, REMOTE, Engine, OnnxRuntime, OpenVino, short_name
 
 __all__ = [
     "AUTO",
@@ -99,8 +99,8 @@ def make_engine(name: str, path: str | Path, threads: int | None = None, provide
     if name == AUTO:
         return _fastest(path, threads, provider)
     if name == DEFAULT:
-        return _checked(OnnxRuntime(path, threads, provider), path)
-    return _checked(OpenVino(path, threads, provider or CPU, bfloat16=name == "openvino-bf16"), path)
+        return OnnxRuntime(path, threads, provider)
+    return OpenVino(path, threads, provider or CPU, bfloat16=name == "openvino-bf16")
 
 
 def working_engines(path: str | Path, threads: int | None = None) -> dict[Choice, Engine]:
@@ -166,16 +166,6 @@ def _check_here(name: str, provider: str | None) -> None:
     raise UserError(f"there is no {absent} here; it takes {way_out}; choose from: {', '.join(map(str, here))}")
 
 
-def _checked(engine: Engine, path: Path) -> Engine:
-    """``engine``, if its model is one of ours."""
-    inputs, metadata = engine.signature.inputs, engine.signature.metadata
-    if inputs.get("image") != ("uint8", 4):
-        raise UserError(f"{path} does not take one uint8 picture (B, H, W, 3); use a model exported by fast-nst")
-    if set(inputs) != {"image", "style"} or not {"rows", "own"} <= set(metadata):
-        raise UserError(f"{path} was written by another version of fast_nst; export it again with this one")
-    return engine
-
-
 def _fastest(path: Path, threads: int | None, provider: str | None) -> Engine:
     """The engine that was fastest for this model before, or that is found to be now."""
     entry = entry_of(path, threads, provider)
@@ -229,5 +219,4 @@ def _picture(side: int) -> np.ndarray:
 
 def _own_style(signature: Signature) -> np.ndarray:
     """The weights of the model's own style, float32 (S,)."""
-    rows = json.loads(signature.metadata["rows"])
-    return np.array([row == signature.metadata["own"] for row in rows], np.float32)
+    return np.array([row == signature.own for row in signature.rows], np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,9 +31,8 @@ class Model:
     ) -> None:
         self.path, self.threads = Path(path), threads
         self.engine = make_engine(engine, path, threads, provider)
-        self.metadata = self.engine.signature.metadata
-        self.rows: list[str] = json.loads(self.metadata["rows"])
-        self.own = self.metadata["own"]
+        signature = self.engine.signature
+        self.metadata, self.rows, self.own = signature.metadata, signature.rows, signature.own
 
     @property
     def session(self) -> onnxruntime.InferenceSession:

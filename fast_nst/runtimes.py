@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
+from onnx import ModelProto
 
 from fast_nst.errors import UserError
+from fast_nst.onnx_checks import Signature, read_model
 
 SUFFIX = "ExecutionProvider"
 CPU = "cpu"
@@ -25,14 +27,6 @@ REMOTE = {"azure"}  # a provider that is no hardware
 ALIASES = {"directml": "dml"}
 RETURNS = 3  # uses of a size after which OpenVINO compiles for it
 MOST_SIZES = 4  # networks for one size that are kept
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a model file says of itself: its inputs as name -> (type, dimensions), and its metadata."""
-
-    inputs: Mapping[str, tuple[str, int]]
-    metadata: Mapping[str, str]
 
 
 class Engine(Protocol):
@@ -60,19 +54,21 @@ class OnnxRuntime:
         threads: processor threads; None is all cores that the process may use.
         provider: cpu, cuda, coreml, dml, ...; the CPU draws what it cannot. None is all that are there, best first.
     Raises:
-        UserError: no model, or a provider that does not start.
+        UserError: no model of ours, see ``read_model``, or a provider that does not start.
     """
 
     name = "onnxruntime"
 
     def __init__(self, path: Path, threads: int | None = None, provider: str | None = None) -> None:
+        self.path = path
+        model, self.signature = read_model(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = usable_cores() if threads is None else threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised, and not printed as well
         available = onnxruntime.get_available_providers()
         wanted = available if provider is None else [name for name in available if short_name(name) in (provider, CPU)]
         try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=wanted)
+            self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=wanted)
         except Exception as error:  # onnxruntime's errors share no base class
             raise UserError(f"{path} is not an ONNX model that onnxruntime can run; export it again") from error
         self.provider = next(name for name in map(short_name, self.session.get_providers()) if name not in REMOTE)
@@ -80,15 +76,11 @@ class OnnxRuntime:
             raise UserError(
                 f"onnxruntime's {provider} does not start here: a driver or a library is missing; choose --provider cpu"
             )
-        inputs = (*self.session.get_inputs(), *self.session.get_overridable_initializers())
-        self.signature = Signature(
-            {value.name: (value.type.removeprefix("tensor(").removesuffix(")"), len(value.shape)) for value in inputs},
-            self.session.get_modelmeta().custom_metadata_map,
-        )
 
     def run(self, image: np.ndarray, style: np.ndarray) -> np.ndarray:
         """See ``Engine``."""
-        return self.session.run(None, {"image": np.ascontiguousarray(image), "style": style})[0]
+        with _drawing(self.path, image):
+            return _as_picture(self.session.run(None, {"image": np.ascontiguousarray(image), "style": style})[0], image)
 
 
 class OpenVino:
@@ -105,17 +97,18 @@ class OpenVino:
 
     def __init__(self, path: Path, threads: int | None = None, provider: str = CPU, bfloat16: bool = False) -> None:
         self.name = "openvino-bf16" if bfloat16 else "openvino"
-        self.provider = provider
+        self.path, self.provider = path, provider
         self._config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         }
         if threads and provider == CPU:
             self._config["INFERENCE_NUM_THREADS"] = threads
+        model, self.signature = read_model(path)
+        self._model = _without_default(model)
         try:
-            self.signature, self._model = _read(path)
             self._any_size = self._compiled()
-        except Exception as error:  # protobuf's and OpenVINO's errors share no base class
+        except Exception as error:  # OpenVINO's errors share no base class
             raise UserError(f"{path} is not an ONNX model that OpenVINO can run; choose --engine onnxruntime") from error
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._own_size: OrderedDict[tuple[int, ...], Any] = OrderedDict()
@@ -123,9 +116,9 @@ class OpenVino:
 
     def run(self, image: np.ndarray, style: np.ndarray) -> np.ndarray:
         """See ``Engine``."""
-        with self._lock:
+        with self._lock, _drawing(self.path, image):
             request = self._request(image.shape)
-            return request.infer({"image": np.ascontiguousarray(image), "style": style})[0]
+            return _as_picture(request.infer({"image": np.ascontiguousarray(image), "style": style})[0], image)
 
     def _request(self, shape: tuple[int, ...]) -> Any:
         self._seen[shape] += 1
@@ -164,21 +157,29 @@ def short_name(provider: str) -> str:
     return ALIASES.get(name, name)
 
 
-def _read(path: Path) -> tuple[Signature, bytes]:
-    """A model's signature, and its bytes without the default of ``style``, which OpenVINO would take for a constant."""
-    import onnx
+@contextmanager
+def _drawing(path: Path, image: np.ndarray) -> Iterator[None]:
+    """Whatever an engine throws while it draws becomes a UserError."""
+    try:
+        yield
+    except Exception as error:
+        height, width = image.shape[1:3]
+        raise UserError(
+            f"{path} cannot draw {width}x{height} pixels here: the memory does not suffice, or the model is damaged; "
+            "try a smaller --size"
+        ) from error
 
-    model = onnx.load(path)
-    inputs = {value.name: value.type.tensor_type for value in model.graph.input}
-    kinds = {name: (_type_name(kind.elem_type), len(kind.shape.dim)) for name, kind in inputs.items()}
-    signature = Signature(kinds, {entry.key: entry.value for entry in model.metadata_props})
+
+def _as_picture(drawn: np.ndarray, image: np.ndarray) -> np.ndarray:
+    if drawn.dtype != np.uint8 or drawn.shape != image.shape:
+        raise ValueError(f"drew {drawn.dtype} {drawn.shape}")
+    return drawn
+
+
+def _without_default(model: ModelProto) -> bytes:
+    """``model`` without the default of ``style``, which OpenVINO would take for a constant."""
+    inputs = {value.name for value in model.graph.input}
     weights = [weight for weight in model.graph.initializer if weight.name not in inputs]
     del model.graph.initializer[:]
     model.graph.initializer.extend(weights)
-    return signature, model.SerializeToString()
-
-
-def _type_name(element: int) -> str:
-    import onnx
-
-    return onnx.helper.tensor_dtype_to_np_dtype(element).name
+    return model.SerializeToString()

@@ -17,6 +17,7 @@ from PIL import Image
 
 from fast_nst.errors import UserError
 from fast_nst.norms import Norm, find_norms
+from fast_nst.onnx_checks import read_model
 
 CUT = 0.15  # mean change of a thumbnail's grey values, in [0, 1], that makes a new scene
 THUMBNAIL = (32, 32)
@@ -36,7 +37,7 @@ class SteadyModel:
     """
 
     def __init__(self, path: Path, weights: np.ndarray, stabilize: float, threads: int | None = None) -> None:
-        graph, self.norms = with_memory(onnx.load(path))
+        graph, self.norms = with_memory(read_model(path)[0])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads or 0, 3
         providers = ["CPUExecutionProvider"]

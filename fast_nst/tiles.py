@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import onnx
 from tqdm import tqdm
 
 from fast_nst.errors import UserError
 from fast_nst.layer_files import ITEM, LayerFiles
 from fast_nst.models import Model
+from fast_nst.onnx_checks import read_model
 from fast_nst.staged_model import Layer, Stage, stages_of
 
 MEMORY = 1_000_000_000  # bytes beside the picture and its result
@@ -211,7 +211,7 @@ _STAGES: WeakKeyDictionary[Model, list[Stage]] = WeakKeyDictionary()
 def _stages(model: Model) -> list[Stage]:
     """The stages of ``model``, made at their first use and kept as long as it lives."""
     if model not in _STAGES:
-        _STAGES[model] = stages_of(onnx.load(model.path))
+        _STAGES[model] = stages_of(read_model(model.path)[0])
     return _STAGES[model]
 
 

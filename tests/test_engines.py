@@ -95,7 +95,7 @@ def test_what_is_no_model_is_one_line_under_every_engine(engine, tmp_path, reque
     if engine == "openvino":
         request.getfixturevalue("openvino")
     (tmp_path / "a.onnx").write_text("hello")
-    with pytest.raises(UserError, match="a.onnx is not an ONNX model that"):
+    with pytest.raises(UserError, match="a.onnx is not an ONNX model"):
         Model(tmp_path / "a.onnx", 1, engine)
 
 
