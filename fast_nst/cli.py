@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 import fast_nst
-from fast_nst.errors import Stopped, UserError, unknown
+from fast_nst.config_files import check_config, check_trainer
+from fast_nst.errors import PartlyDone, Stopped, UserError, printable, unknown
 from fast_nst.export_settings import ExportSettings
 from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings, SweepSettings
 from fast_nst.settings import DistillSettings, EvaluateSettings, TrainSettings
@@ -206,7 +207,7 @@ POSITIONAL = {
     "evaluate": "model",
     "reconstruct": "photo",
 }
-MAY_BE_EMPTY = {"action"}
+MAY_BE_EMPTY = {"action", "inputs"}
 STOPPED = dict.fromkeys(("train", "optimize"), "stopped; it goes on from its last checkpoint with --resume")
 ALIASES = {"--base": "--from"}
 
@@ -219,9 +220,22 @@ class Parser(ArgumentParser):
         fail(f"{' '.join(lines)} (see {self.prog} --help)")
 
 
+class ConfigFile(ActionConfigFile):
+    """``--config FILE``, where the file is looked through before it is parsed."""
+
+    def __call__(self, parser: Parser, namespace: Namespace, value: str, option_string: str | None = None) -> None:
+        groups = {action.dest.partition(".")[0] for action in parser._actions if "." in action.dest}
+        try:
+            check_config(value, groups)
+        except UserError as error:
+            parser.error(str(error))
+        super().__call__(parser, namespace, os.path.abspath(value), option_string)
+
+
 def fail(message: str, code: int = 2) -> None:
-    """Say what is wrong in one line, and end with ``code``."""
-    print(f"fast-nst: {message}", file=sys.stderr)
+    """Say what is wrong in one line, and end with ``code``; only a list of failures has more lines."""
+    text = message if code == PartlyDone.code else " ".join(message.splitlines())
+    print(f"fast-nst: {printable(text)}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -229,7 +243,7 @@ def parser_of(command: str) -> Parser:
     """The parser of one command, made from its function."""
     function = COMMANDS[command]
     parser = Parser(prog=f"fast-nst {command}", description=(function.__doc__ or "").splitlines()[0])
-    parser.add_argument("--config", action="config", help="YAML file of settings; flags after it win")
+    parser.add_argument("--config", action=ConfigFile, help="YAML file of settings; flags after it win")
     settings = settings_class(function)
     add, source = (parser.add_class_arguments, settings) if settings else (parser.add_function_arguments, function)
     if positional := POSITIONAL.get(command):
@@ -291,9 +305,7 @@ def run(command: str, arguments: list[str]) -> None:
     try:
         if command not in COMMANDS:
             raise unknown("command", command, COMMANDS)
-        parser = parser_of(command)
-        values = vars(parser.instantiate_classes(parser.parse_args(arguments)))
-        values.pop("config", None)
+        values = _parsed(command, arguments)
         settings, function = settings_class(COMMANDS[command]), COMMANDS[command]
         function(settings(**values)) if settings else function(**values)
     except UserError as error:
@@ -302,6 +314,18 @@ def run(command: str, arguments: list[str]) -> None:
         fail(str(stopped), stopped.code)
     except KeyboardInterrupt:
         fail(STOPPED.get(command, "stopped"), 130)
+
+
+def _parsed(command: str, arguments: list[str]) -> dict[str, Any]:
+    """The values of a command's flags and config."""
+    parser = parser_of(command)
+    try:
+        values = vars(parser.instantiate_classes(parser.parse_args(arguments)))
+    except (OverflowError, RecursionError) as error:
+        raise UserError(f"a setting is a number or a list beyond all bounds ({error}); see {parser.prog} --help") from error
+    values.pop("config", None)
+    check_trainer(values.get("trainer") or {})
+    return values
 
 
 def _shown(path: Path) -> str:

@@ -13,6 +13,7 @@ README.md     the same, to read
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -20,8 +21,9 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
+from fast_nst.config_files import check_config
 from fast_nst.errors import UserError
-from fast_nst.files import clear_unfinished, is_unfinished, write_text
+from fast_nst.files import clear_unfinished, is_plain_name, is_unfinished, write_text
 from fast_nst.settings import differences
 
 FREE_TO_CHANGE = {
@@ -42,7 +44,7 @@ class RunFolder:
     """Paths of the run called ``name`` under ``root``."""
 
     def __init__(self, root: str | Path, name: str) -> None:
-        if not name or name != Path(name).name or name.startswith("."):
+        if not is_plain_name(name):
             raise UserError(f"a run's name is a plain word without slashes, got {name!r}; choose another --name")
         self.name, self.path = name, Path(root) / name
         self.config = self.path / "config.yaml"
@@ -107,6 +109,8 @@ class RunFolder:
     def _check_same_run(self, config: dict) -> None:
         if not self.path.is_dir():
             raise UserError(f"nothing to resume: there is no {self.path}; start without --resume")
+        if self.config.exists():
+            check_config(self.config)
         old = yaml.safe_load(self.config.read_text()) if self.config.exists() else config
         changed = [name for name in differences(old, config) if name.split(".")[0] not in FREE_TO_CHANGE]
         if changed:
@@ -146,12 +150,12 @@ def step_of(checkpoint: Path) -> int:
 def find_model(path: str | Path) -> Path:
     """The ONNX model that ``path`` means: the file itself, or the one in a run folder."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         models = sorted(path.glob("[!.]*.onnx"))
         if not models:
             raise UserError(f"no ONNX model in {path}; train to the end, or run fast-nst export {path} --output model.onnx")
         return path / f"{path.resolve().name}.onnx" if path / f"{path.resolve().name}.onnx" in models else models[0]
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"no model at {path}; give a run's folder, such as checkpoints/NAME, or an .onnx file")
     return path
 

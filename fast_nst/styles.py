@@ -20,14 +20,15 @@ from pathlib import Path
 from filelock import FileLock
 from platformdirs import user_data_path
 
-from fast_nst.errors import UserError, unknown
-from fast_nst.files import write_text
+from fast_nst.errors import UserError, printable, unknown
+from fast_nst.files import is_plain_name, write_text
 from fast_nst.models import Model
 from fast_nst.run_folder import find_model
 from fast_nst.settings import IDENTITY
 
 SHIPPED = Path(__file__).parent / "pretrained"
 MODEL, CARD = "model.onnx", "style.json"
+MAX_CARD, MAX_TITLE = 1 << 20, 120  # bytes; letters
 SEPARATORS = set(":,/\\")
 
 
@@ -130,7 +131,7 @@ def remove_style(name: str) -> None:
 
 def checked_name(name: str) -> str:
     """``name``, if it can name a style."""
-    if not name.strip() or name.startswith(".") or SEPARATORS & set(name) or name == IDENTITY or not name.isprintable():
+    if SEPARATORS & set(name) or name == IDENTITY or not is_plain_name(name):
         raise UserError(f"a style's name is a plain word without slashes, colons and commas, got {name!r}; give a --name")
     return name
 
@@ -141,7 +142,7 @@ def parse_blend(text: str) -> dict[str, float]:
     Raises:
         UserError: nothing named, or weights that are negative, not numbers or all zero.
     """
-    if text.strip() and Path(text).exists():
+    if text.strip() and os.path.exists(text):
         return {text: 1.0}
     blend: dict[str, float] = {}
     for part in text.split(","):
@@ -176,7 +177,7 @@ def find_style(name: str) -> Style:
     styles = find_styles()
     if name in styles:
         return styles[name]
-    if Path(name).exists() or {"/", "\\"} & set(name) or name.endswith(".onnx"):
+    if os.path.exists(name) or {"/", "\\"} & set(name) or name.endswith(".onnx"):
         return Style(name, find_model(name), row="", added=True)
     raise unknown("style", name, styles)
 
@@ -211,18 +212,25 @@ def _exclusively() -> Iterator[Path]:
 
 def _read_added(path: Path) -> Style:
     try:
+        if path.stat().st_size > MAX_CARD:
+            raise ValueError("too large")
         values = json.loads(path.read_text(encoding="utf-8"))
-        known = {key: str(values.get(key, "")) for key in ("row", "title", "painter", "year", "licence")}
+        about = ("title", "painter", "year", "licence")
+        known = {"row": str(values["row"])} | {key: _one_line(values.get(key, "")) for key in about}
         rows = tuple(map(str, values["rows"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is damaged; remove the folder {path.parent} and add the style again") from error
     return Style(path.parent.name, path.parent / MODEL, rows=rows, added=True, **known)
+
+
+def _one_line(text: object) -> str:
+    return printable(" ".join(str(text).split()), MAX_TITLE)
 
 
 def _about(model: Model) -> dict[str, str]:
     """What a model's card tells of its painting."""
     try:
         style = json.loads(model.metadata.get("card", "{}")).get("style")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {}
-    return {"title": str(style["file"])} if isinstance(style, dict) and "file" in style else {}
+    return {"title": _one_line(style["file"])} if isinstance(style, dict) and "file" in style else {}
