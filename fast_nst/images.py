@@ -1,7 +1,7 @@
 """Pictures in files <-> arrays: upright, in sRGB, three channels, eight bits. Neither torch nor any model is needed here.
 
 Arrays are uint8 RGB, shape (H, W, 3). A picture from a file is data of a stranger: its size is checked before it is
-decoded, and whatever Pillow cannot read becomes one sentence.
+decoded, formats that are programs are refused, and whatever Pillow cannot read becomes one sentence.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps
 
 from fast_nst.errors import UserError
 from fast_nst.files import atomic_path
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 MAX_PIXELS = 150_000_000
+PROGRAMS = {"EPS": "PostScript", "WMF": "metafiles"}  # which Pillow would give to another program to run
 RESAMPLING = Image.Resampling.LANCZOS
 
-Image.MAX_IMAGE_PIXELS = None  # open_image checks MAX_PIXELS itself, with a sentence of its own
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow refuses twice as many, in a later frame as well; check_size the others
 
 
 def open_image(path: str | Path, draft_size: tuple[int, int] | None = None) -> Image.Image:
@@ -55,7 +56,11 @@ def reading(name: str | Path) -> Iterator[None]:
             yield
     except UserError:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, MemoryError, TypeError) as error:
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"{name} has too many megapixels, at most {MAX_PIXELS / 1e6:.3g} are read; make it smaller"
+        ) from error
+    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes of them
         raise UserError(
             f"cannot read {name} as a picture; it is damaged or of a format that Pillow does not know"
         ) from error
@@ -133,7 +138,16 @@ def _cut(label: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 
 def check_size(image: Image.Image, name: str | Path, most: int | None = None, frames: int = 1) -> None:
-    """Raise a UserError where ``frames`` pictures like ``image`` have more than ``most`` pixels (none: ``MAX_PIXELS``)."""
+    """Raise a UserError where ``image`` may not be decoded: a program, or too many pixels.
+
+    Args:
+        image: opened, and not yet decoded.
+        name: what to call it.
+        most: pixels of all frames together (none: ``MAX_PIXELS``).
+        frames: how many there are of its size.
+    """
+    if image.format in PROGRAMS:
+        raise UserError(f"{name} holds {PROGRAMS[image.format]}, a program that draws; save it as PNG first")
     found, most = image.width * image.height * frames, MAX_PIXELS if most is None else most
     if found > most:
         raise UserError(f"{name} has {found / 1e6:.3g} megapixels, at most {most / 1e6:.3g} are read; make it smaller")

@@ -59,7 +59,7 @@ def read_picture(
     name = label if isinstance(source, bytes) else str(source)
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise UserError(f"no picture at {source}; check the path")
-    Image.MAX_IMAGE_PIXELS = max(max_pixels, Image.MAX_IMAGE_PIXELS)
+    Image.MAX_IMAGE_PIXELS = max(max_pixels or 0, Image.MAX_IMAGE_PIXELS)
     with reading(name), Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         animated = image.format in ANIMATED and getattr(image, "n_frames", 1) > 1
         check_size(image, name, max_pixels, image.n_frames if animated else 1)
