@@ -17,7 +17,12 @@ from fast_nst.runs import Run, train
 from fast_nst.settings import TrainSettings
 from fast_nst.stylizer import Stylizer
 
+FUZZED = 2000
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz", type=int, default=FUZZED, help="damaged files that tests/test_fuzz.py tries")
 
 
 @pytest.fixture(scope="session")
