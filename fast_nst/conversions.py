@@ -42,6 +42,21 @@ def to_float16(model: ModelProto) -> ModelProto:
     return _labelled(result, model, "fp16")
 
 
+def to_float32(model: ModelProto) -> ModelProto:
+    """A float16 ``model`` computed in float32, with the weights that float16 left of it; others stay as they are."""
+    result = ModelProto()
+    result.CopyFrom(model)
+    weights = [weight for weight in result.graph.initializer if weight.data_type == HALF]
+    for weight in weights:
+        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float32), weight.name))
+    for node in result.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == HALF:
+                attribute.i = FLOAT
+    del result.graph.value_info[:]
+    return result
+
+
 def to_int8(model: ModelProto, samples: Iterable[tuple[np.ndarray, np.ndarray]]) -> ModelProto:
     """``model`` with 8-bit convolutions.
 

@@ -20,11 +20,12 @@ import onnx
 import onnxruntime
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from fast_nst.conversions import to_float32
 from fast_nst.errors import UserError
 from fast_nst.norms import Norm, find_norms
 
-POINTWISE = {"Add", "Sub", "Mul", "Div", "Relu"}
-LOCAL = POINTWISE | {"Cast", "Clip", "Concat", "Constant", "Conv", "Identity", "MatMul", "Pad", "Pow", "Reciprocal"}
+POINTWISE = {"Add", "Sub", "Mul", "Div", "Relu", "Cast", "QuantizeLinear", "DequantizeLinear"}
+LOCAL = POINTWISE | {"Clip", "Concat", "Constant", "Conv", "Identity", "MatMul", "Pad", "Pow", "Reciprocal"}
 LOCAL |= {"Reshape", "Resize", "Round", "Shape", "Slice", "Sqrt", "Transpose", "Unsqueeze"}
 PROBE = 64  # pixels a side of the picture that tells channels and scales
 
@@ -161,9 +162,7 @@ def stages_of(model: onnx.ModelProto) -> list[Stage]:
     Raises:
         UserError: the model has no norms that can be told, or it looks at the whole picture elsewhere.
     """
-    if any(weight.data_type == TensorProto.FLOAT16 for weight in model.graph.initializer):
-        raise UserError("a model in fp16 draws no tiles; export it with --precision fp32, or reduce the picture with --size")
-    graph = Graph(model)
+    graph = Graph(to_float32(model))
     layers = _layers(graph)
     return [_stage(graph, layers, number) for number in range(graph.stage_of["picture"] + 1)]
 

@@ -9,7 +9,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from fast_nst import precision
+from fast_nst import precision, tiles
 from fast_nst.cli import main
 from fast_nst.conversions import to_float16, to_int8
 from fast_nst.drawing import draw_scene
@@ -21,7 +21,6 @@ from fast_nst.measuring import psnr
 from fast_nst.models import Model
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.precision import export_model
-from fast_nst.stylizer import Stylizer
 
 LIKENESS = {"fp16": 50, "int8": 30}  # dB to fp32
 
@@ -252,6 +251,11 @@ def test_weights_alone_are_written_without_a_report(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_no_tiles_are_drawn_at_another_precision(models, name):
-    with pytest.raises(UserError, match="tiles"):
-        Stylizer(models[name], tile="always")(draw_scene(64, 64))
+@pytest.mark.parametrize("size", [(64, 64), (97, 50)])
+def test_tiles_make_the_picture_that_it_draws_whole(models, name, size, monkeypatch):
+    """fp16 draws its tiles in float32; in int8 a value on the edge of two levels may take the other one."""
+    monkeypatch.setattr(tiles, "SIDES", (32,))
+    model, scene = Model(models[name], 1), draw_scene(*size)
+    for row in ("glass", "ink"):
+        weights = model.weights({row: 1.0})
+        assert psnr(tiles.tiled(model, scene, weights), model(scene[None], weights)[0]) > {"fp16": 50, "int8": 35}[name]
