@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from fast_nst.data import Photos, to_pixels
+from fast_nst.files import write_text
 from fast_nst.images import contact_sheet, save_image
+from fast_nst.photo_files import listing
 
 FIRST_PREVIEW, PREVIEW_PAUSE = 8.0, 60.0  # seconds
 
@@ -91,13 +95,39 @@ class Record(pl.Callback):
 
 
 class SkippedFiles(pl.Callback):
-    """Names the photographs that could not be used, once, at the end."""
+    """Names the photographs that could not be used, with the reasons, in a file: whenever a run is saved, and at its end.
 
-    def __init__(self, photos: Photos) -> None:
-        self.photos = photos
+    Args:
+        photos: knows what its workers skipped; what other processes skipped is gathered at the end.
+        path: the list.
+    """
+
+    def __init__(self, photos: Photos, path: Path) -> None:
+        self.photos, self.path = photos, path
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        skipped = self.photos.skipped
-        if skipped:
-            names = ", ".join(path.name for path in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
-            rank_zero_info(f"skipped {len(skipped)} photographs, unreadable or too small: {names}")
+        faults = trainer.strategy.reduce(self.photos.faults.int().to(module.device), reduce_op="max")
+        self.photos.faults.copy_(faults)
+        self.write()
+        if self.photos.skipped:
+            shown, count = os.path.relpath(self.path), len(self.photos.skipped)
+            rank_zero_only(print)(f"skipped {count} files that could not be used; which and why: {shown}", file=sys.stderr)
+
+    def on_save_checkpoint(self, *_: object) -> None:
+        self.write()
+
+    def on_exception(self, *_: object) -> None:
+        self.write()
+
+    @rank_zero_only
+    def write(self) -> None:
+        """Write the list, if there is anything to tell."""
+        if self.photos.skipped:
+            write_text(self.path, listing(self.photos.skipped))
+
+    def state_dict(self) -> dict:
+        return {"faults": self.photos.faults.clone()}
+
+    def load_state_dict(self, state: dict) -> None:
+        if len(state["faults"]) == len(self.photos):  # else the folder is another one by now
+            self.photos.faults.copy_(torch.maximum(self.photos.faults, state["faults"].cpu()))

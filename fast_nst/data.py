@@ -9,7 +9,9 @@ square, which a small folder of photographs needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +23,20 @@ from torchvision.transforms import v2
 
 from fast_nst.drawing import draw_scene
 from fast_nst.errors import UserError
-from fast_nst.images import find_images, open_image
+from fast_nst.images import find_images, resize_long_side
+from fast_nst.photo_files import Fault, Unusable, open_patiently, open_photo, scan
 
 COCO_TRAIN, COCO_VAL = "train2017", "val2017"
 SMALLEST_CROP = 0.6  # share of the photograph's short side
-MAX_TRIES = 100
+SMALLEST_PREVIEW = 32  # pixels on the short side
 SCENES = 200
 
 
-def find_photos(folders: str | Path | Sequence[str | Path]) -> list[Path]:
+def find_photos(folders: str | Path | Sequence[str | Path], faults: dict[Path, Fault] | None = None) -> list[Path]:
     """The training photographs of a COCO folder (its ``train2017``), of any other folder, or of several.
 
+    Args:
+        faults: gets what is called like a picture and is no file, and folders that cannot be entered.
     Raises:
         UserError: a folder that is none or holds no picture.
     """
@@ -40,58 +45,101 @@ def find_photos(folders: str | Path | Sequence[str | Path]) -> list[Path]:
         if not folder.is_dir():
             raise UserError(f"no folder of photographs at {folder}; check --data")
         coco = folder / COCO_TRAIN
-        found = find_images(coco if coco.is_dir() else folder)
+        found = scan(coco if coco.is_dir() else folder, {} if faults is None else faults)
         if not found:
             raise UserError(f"no pictures in {folder}; --data needs a folder of photographs (JPEG, PNG, WebP, ...)")
         photos += found
     return photos
 
 
-def find_preview_photos(folders: str | Path | Sequence[str | Path], count: int) -> list[Path]:
+def find_preview_photos(folders: str | Path | Sequence[str | Path], count: int | None = None) -> list[Path]:
     """Photographs to show progress on: of ``val2017`` where there is one, so not trained on, else the first."""
     first = Path(folders if isinstance(folders, str | Path) else folders[0])
     held_out = find_images(first / COCO_VAL) if (first / COCO_VAL).is_dir() else []
     return (held_out or find_photos(folders))[:count]
 
 
+def readable_photos(paths: Sequence[Path], count: int, long_side: int) -> list[np.ndarray]:
+    """The first ``count`` of ``paths`` that can be used, uint8 RGB (H, W, 3), the longer side reduced to ``long_side``.
+
+    Raises:
+        UserError: there is none.
+    """
+    photos: list[np.ndarray] = []
+    for path in paths:
+        try:
+            image = open_photo(path, long_side, SMALLEST_PREVIEW)
+        except Unusable:
+            continue  # training counts and names it
+        image = resize_long_side(image, min(long_side, max(image.size)))
+        photos += [np.asarray(image)] if min(image.size) >= SMALLEST_PREVIEW else []
+        if len(photos) == count:
+            break
+    if not photos:
+        raise UserError(f"none of the {len(paths)} pictures in --data can be used; check the folder")
+    return photos
+
+
 class Photos(Dataset[Tensor]):
     """Random crops of photographs, float RGB in [0, 1], shape (3, size, size).
 
-    A file that cannot be read, or whose short side is under half of ``size``, is passed over for the next one and
-    remembered in ``skipped``, which worker processes share.
+    A file that cannot be used, or whose short side is under half of ``size``, is passed over for the next one of the same
+    pass. What is wrong with it is remembered in memory that worker processes share.
+
+    Args:
+        paths: the photographs.
+        size: side of the crops.
+        seed: of order and crops.
+        unlisted: files that are known to be unusable and are not among ``paths``.
     """
 
-    def __init__(self, paths: Sequence[Path], size: int, seed: int = 0) -> None:
-        self.paths, self.size, self.seed = list(paths), size, seed
-        self.bad = torch.zeros(len(self.paths), dtype=torch.uint8).share_memory_()
+    def __init__(
+        self, paths: Sequence[Path], size: int, seed: int = 0, unlisted: Mapping[Path, Fault] | None = None
+    ) -> None:
+        self.paths, self.size, self.seed, self.unlisted = list(paths), size, seed, dict(unlisted or {})
+        self.faults = torch.zeros(len(self.paths), dtype=torch.uint8).share_memory_()
+        self.pauses = torch.zeros(1, dtype=torch.uint8).share_memory_()  # what was told of a folder that is gone
         self.transform = random_crop(size)
 
     def __getitem__(self, position: int) -> Tensor:
-        for attempt in range(min(MAX_TRIES, len(self.paths))):
+        for attempt in range(len(self.paths)):
             index = _shuffled_index(position, len(self.paths), self.seed, attempt)
-            image = None if self.bad[index] else self._open(index)
+            image = None if self.faults[index] else self._open(index)
             if image is not None:
                 return randomly(self.transform, self.seed, position)(image)
-        raise UserError(f"{MAX_TRIES} photographs in a row are unreadable or under {self.size // 2} pixels; check --data")
+        found = Counter(fault.words for fault in self.skipped.values())
+        counts = ", ".join(f"{count} {words}" for words, count in found.most_common())
+        raise UserError(f"none of the photographs can be used ({counts}); check --data, or choose a smaller --image_size")
 
     def __len__(self) -> int:
         return len(self.paths)
 
     @property
-    def skipped(self) -> list[Path]:
-        """Files found unreadable or too small so far."""
-        return [self.paths[index] for index in self.bad.nonzero().flatten().tolist()]
+    def skipped(self) -> dict[Path, Fault]:
+        """Files found unusable so far, by this process and its workers."""
+        known = {self.paths[index]: Fault(int(self.faults[index])) for index in self.faults.nonzero().flatten().tolist()}
+        return self.unlisted | known
 
     def _open(self, index: int) -> Image.Image | None:
         enough = round(self.size / SMALLEST_CROP)
         try:
-            image = open_image(self.paths[index], draft_size=(enough, enough))
-        except UserError:
-            image = None
-        if image is None or min(image.size) < self.size // 2:
-            self.bad[index] = 1
+            return open_patiently(self.paths[index], enough, self.size // 2, self._others, self._tell)
+        except Unusable as unusable:
+            self.faults[index] = int(unusable.fault)
             return None
-        return image
+
+    def _others(self) -> list[Path]:
+        """The photographs of which nothing bad is known."""
+        return [self.paths[index] for index in (self.faults == 0).nonzero().flatten().tolist()]
+
+    def _tell(self, number: int, sentence: str) -> None:
+        """Say that the folder is gone, or back: once, however many workers notice."""
+        if number > self.pauses[0]:
+            print(f"\n{sentence}", file=sys.stderr, flush=True)
+        elif number == 0 and self.pauses[0]:
+            print("\nthe photographs can be read again", file=sys.stderr, flush=True)
+        if number > self.pauses[0] or number == 0:
+            self.pauses[0] = number
 
 
 class Scenes(Dataset[Tensor]):
@@ -133,9 +181,20 @@ class Positions(Sampler[int]):
         return len(self.whole)
 
 
-def batches(dataset: Dataset[Tensor], positions: Positions, batch_size: int, workers: int) -> DataLoader[Tensor]:
+class Loader(DataLoader[Tensor]):
+    """A DataLoader whose workers' UserErrors stay one sentence; PyTorch's own wraps them in a traceback."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        try:
+            yield from super().__iter__()
+        except UserError as error:
+            sentence = str(error).strip().splitlines()[-1]
+            raise type(error)(sentence.removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")) from None
+
+
+def batches(dataset: Dataset[Tensor], positions: Positions, batch_size: int, workers: int) -> Loader:
     """A loader of full batches; pinned memory where there is a GPU."""
-    return DataLoader(
+    return Loader(
         dataset,
         batch_size,
         sampler=positions,

@@ -131,7 +131,7 @@ class StyleTransferModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def learning_rate_share(self, step: int) -> float:
-        """Share of the peak rate at ``step``: a linear warm-up and a cosine from 1 to ``final_share``, by ``rate_factor``."""
+        """Share of the peak rate at ``step``: a warm-up times a cosine from 1 to ``final_share``, and ``rate_factor``."""
         warmup = min(1.0, (step + 1) / (self.settings.warmup_steps + 1))
         cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / self.steps))
         return self.rate_factor * warmup * (self.settings.final_share + (1 - self.settings.final_share) * cosine)

@@ -56,7 +56,7 @@ def test_every_pass_shows_every_photograph_once(photos):
     dataset = Photos(find_photos(photos), 16)
     opened = []
     dataset._open = lambda index: opened.append(index)  # reads nothing, so every position tries all photographs in turn
-    dataset.bad[:] = 0
+    dataset.faults[:] = 0
     for position in range(6):
         with pytest.raises(UserError):
             dataset[position]
@@ -78,7 +78,7 @@ def test_unreadable_and_small_files_are_passed_over_and_counted(photos, tmp_path
 
 def test_a_folder_of_nothing_but_broken_files_ends_in_one_sentence(tmp_path):
     (tmp_path / "a.jpg").write_text("no picture")
-    with pytest.raises(UserError, match="unreadable"):
+    with pytest.raises(UserError, match="none of the photographs can be used .1 damaged"):
         Photos(find_photos(tmp_path), 64)[0]
 
 
