@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from matplotlib import pyplot
 from pytorch_lightning.profilers import SimpleProfiler
-from report import Row, parser_of, save, save_plot, spread
+from report import Row, parser_of, run, save, save_plot, spread
 from showcase import photographs
 from tqdm import tqdm
 from training_speed import has_bfloat16
@@ -76,13 +76,14 @@ def row_of(workers: int, runs: Sequence[Seconds], batch: int) -> Row:
 def measured(settings: argparse.Namespace) -> list[Row]:
     found: dict[int, list[Seconds]] = {workers: [] for workers in settings.workers}
     with tempfile.TemporaryDirectory() as folder:
-        photos = settings.photos or _samples(Path(folder) / "photos")
+        photos = settings.photos or sample_photos(Path(folder) / "photos")
         for _, workers in tqdm(list(itertools.product(range(settings.rounds), settings.workers)), unit="run"):
             found[workers].append(seconds_of(workers, photos, folder, settings))
     return [row_of(workers, runs, settings.batch) for workers, runs in found.items()]
 
 
-def _samples(folder: Path) -> Path:
+def sample_photos(folder: Path) -> Path:
+    """scikit-image's photographs as JPEGs in ``folder``, which is returned."""
     for index, pixels in enumerate(photographs(640)):
         save_image(pixels, folder / f"{index}.jpg")
     return folder
@@ -104,7 +105,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, help="folder of photographs (none: scikit-image's, as JPEGs)")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=40, help="steps of each run that count")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=256, help="side of the crops")
     settings = parser.parse_args(argv)
@@ -122,4 +123,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

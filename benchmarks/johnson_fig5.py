@@ -1,6 +1,6 @@
 """Johnson et al. (2016), Fig. 5: the objective over iterations of L-BFGS, and N*, where it meets the feed-forward network's.
 
-    python benchmarks/johnson_fig5.py --paintings paintings --vgg19 vgg19_features.safetensors --photos coco --count 10
+    python benchmarks/johnson_fig5.py --paintings paintings --vgg19 vgg19_features.safetensors --photos coco --count 4
 
 For every shipped style and photograph (without --photos, three of scikit-image's), L-BFGS starts from the photograph and
 from noise. The objective is that of the base's training, with the weights on its card, under VGG-19 or, without --vgg19,
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from matplotlib import pyplot
 from matplotlib.axes import Axes
-from report import Row, parser_of, save, save_plot, spread, write_rows
+from report import Row, parser_of, run, save, save_plot, spread, write_rows
 from showcase import photographs
 from tqdm import tqdm
 
@@ -165,13 +165,13 @@ def measure_all(tables: Tables, settings: argparse.Namespace) -> None:
     starts = STARTS if settings.noise else STARTS[:1]
     progress = tqdm([(size, name) for size in settings.sizes for name in settings.styles], unit="style")
     for size, name in progress:
-        criterion = criterion_of(name, settings)
-        for photo, pixels in photos_of(settings, size).items():
+        photos = photos_of(settings, size)
+        missing = {photo: tables.missing((name, str(size), photo), starts) for photo in photos}
+        criterion = criterion_of(name, settings) if any(missing.values()) else None
+        for photo, wanted in missing.items():
             progress.set_postfix(style=name, photo=photo)
-            pair = name, str(size), photo
-            missing = tables.missing(pair, starts)
-            if missing:
-                tables.add(pair, *measure_pair(name, pixels, criterion, missing, settings))
+            if wanted:
+                tables.add((name, str(size), photo), *measure_pair(name, photos[photo], criterion, wanted, settings))
 
 
 def curves_of(tables: Tables, size: int, start: str) -> tuple[list[int], dict[int, tuple[float, float, float]]]:
@@ -239,4 +239,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

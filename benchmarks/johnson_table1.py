@@ -24,7 +24,7 @@ import skimage.data
 import torch
 from matplotlib import pyplot
 from PIL import Image
-from report import Row, Spread, parser_of, save, save_plot, timed
+from report import Row, Spread, parser_of, run, save, save_plot, timed
 from tqdm import tqdm
 
 from fast_nst.data import to_tensor
@@ -153,4 +153,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -26,7 +26,9 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from fast_nst.cli import fail
 from fast_nst.engine_cache import cpu_name
+from fast_nst.errors import UserError
 from fast_nst.files import atomic_path
 from fast_nst.measuring import WARM_UP, markdown_table, milliseconds
 
@@ -45,6 +47,14 @@ def parser_of(description: str, name: str) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it still run?")
     return parser
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call ``main``; its caller's mistakes end as those of ``fast-nst`` do, in one line and exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        fail(str(error), error.code)
 
 
 def machine() -> dict[str, object]:

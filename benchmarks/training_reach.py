@@ -24,7 +24,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from matplotlib import pyplot
-from report import Row, parser_of, save, save_plot, write_rows
+from report import Row, parser_of, run, save, save_plot, write_rows
 from torch import Tensor
 from tqdm import tqdm
 from training_speed import has_bfloat16
@@ -169,7 +169,7 @@ def draw(curves: Sequence[Row], level: float, settings: argparse.Namespace) -> N
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_of(__doc__, NAME)
-    parser.add_argument("--steps", type=int, default=400, help="steps of ours; the loop gets as many seconds")
+    parser.add_argument("--steps", type=int, default=250, help="steps of ours; the loop gets as many seconds")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=256, help="side of the crops")
     parser.add_argument("--width", type=int, default=32, help="channels of Johnson's network")
@@ -192,4 +192,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -2,9 +2,10 @@
 
     python benchmarks/training_scaling.py
 
-The runs take turns, on the scenes that the package draws, which every process draws for itself. Images/s are those of all
-processes together, from the run's card, whose clock begins after the first step; the efficiency is the ratio to as many
-times the images/s of one process in the same round. More processes than cores cannot gain anything.
+The runs take turns; every process decodes its own photographs (without --photos, scikit-image's). Images/s are those of all
+processes together, from the run's card, whose clock begins after the first step, during which processes find each other.
+The efficiency is their ratio to as many times the images/s of one process in the same round. More processes than cores
+cannot gain anything.
 """
 
 from __future__ import annotations
@@ -19,24 +20,30 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_waiting import sample_photos
 from matplotlib import pyplot
-from report import Row, parser_of, save, save_plot, spread
+from report import Row, parser_of, run, save, save_plot, spread
 from tqdm import tqdm
 
 NAME = "training_scaling"
 
 
+def command_of(processes: int, folder: str, photos: Path, settings: argparse.Namespace) -> list[str]:
+    """One run of ``fast-nst train``."""
+    flags = {"name": "scaling", "checkpoints": folder, "data": photos, "workers": 0, "seed": settings.seed}
+    flags |= {"image_size": settings.size, "batch_size": settings.batch, "steps": settings.steps}
+    flags |= {"preview_every": settings.steps + 1, "trainer.accelerator": "cpu", "trainer.devices": processes}
+    flags |= {"trainer.enable_progress_bar": "false", "trainer.logger": "false"}
+    flags |= {"trainer.strategy": "ddp"} if processes > 1 else {}
+    return [sys.executable, "-m", "fast_nst", "train", *(f"--{name}={value}" for name, value in flags.items())]
+
+
 def images_per_second(processes: int, settings: argparse.Namespace) -> float:
-    """One run of ``fast-nst train``; the first step, during which processes find each other, does not count."""
+    """The images/s of one run, the first step left out."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with tempfile.TemporaryDirectory() as folder:
-        sizes = {"image_size": settings.size, "batch_size": settings.batch, "steps": settings.steps}
-        flags = {"name": "scaling", "checkpoints": folder, "workers": 0, "seed": settings.seed} | sizes
-        flags |= {"preview_every": settings.steps + 1, "trainer.accelerator": "cpu", "trainer.devices": processes}
-        flags |= {"trainer.enable_progress_bar": "false", "trainer.logger": "false"}
-        flags |= {"trainer.strategy": "ddp"} if processes > 1 else {}
-        command = [sys.executable, "-m", "fast_nst", "train"]
-        command += [str(part) for name, value in flags.items() for part in (f"--{name}", value)]
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        photos = settings.photos or sample_photos(Path(folder) / "photos")
+        command = command_of(processes, folder, photos, settings)
         done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{' '.join(command[1:])} failed:\n{done.stderr}")
@@ -69,8 +76,9 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_of(__doc__, NAME)
+    parser.add_argument("--photos", type=Path, help="folder of photographs (none: scikit-image's, as JPEGs)")
     parser.add_argument("--processes", type=int, default=2, help="up to so many")
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=4, help="of each process")
     parser.add_argument("--size", type=int, default=256, help="side of the crops")
@@ -91,4 +99,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from matplotlib import pyplot
-from report import Row, Spread, parser_of, save, save_plot, timed
+from report import Row, Spread, parser_of, run, save, save_plot, timed
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
@@ -166,7 +166,7 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_of(__doc__, NAME)
     parser.add_argument("--size", type=int, default=256, help="side of the pictures")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="torch.compile as well")
     settings = parser.parse_args(argv)
     if settings.quick:
@@ -188,4 +188,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

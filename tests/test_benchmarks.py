@@ -108,6 +108,16 @@ def test_the_styles_page_reads_what_johnson_fig5_writes(tmp_path: Path, monkeypa
     assert line == "| monet | 3, 5, 9 | not measured | not measured | not measured |"
 
 
+def test_johnson_fig5_names_the_painting_that_it_misses(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, flags = benchmark("johnson_fig5", monkeypatch), ["--quick", "--threads", "1", "--styles", "monet"]
+    with pytest.raises(SystemExit, match="2"):
+        module.run(lambda: module.main([*flags, "--paintings", str(photos), "--output", str(tmp_path)]))
+    assert "no painting called monet" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.csv"))
+
+
 def test_johnson_fig5_asks_for_paintings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         benchmark("johnson_fig5", monkeypatch).main([])
