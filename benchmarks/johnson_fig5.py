@@ -39,7 +39,7 @@ from fast_nst.errors import UserError
 from fast_nst.evaluation import measure
 from fast_nst.gatys import Descent, Objective
 from fast_nst.images import find_images, load_image, open_image, resize_long_side
-from fast_nst.losses import PerceptualLoss, perceptual_loss
+from fast_nst.losses import PerceptualLoss, perceptual_loss, picture_shares
 from fast_nst.settings import LossSettings
 from fast_nst.styles import SHIPPED, shipped_styles
 from fast_nst.stylizer import Stylizer
@@ -58,7 +58,7 @@ def training_loss(name: str) -> LossSettings:
     card = json.loads((SHIPPED / "base.json").read_text())
     names = [Path(style["file"]).stem for style in card["style"]]
     settings = LossSettings(**card["loss"])
-    share = settings.style_shares[names.index(name)]
+    share = picture_shares(len(names), settings)[names.index(name)].item()
     return replace(settings, style_weight=settings.style_weight * share, style_shares=[])
 
 
