@@ -3,9 +3,9 @@
 Instance norms need the statistics of the whole picture; a tile's own would show as seams. (Statistics of a reduced picture,
 as Chen et al. (2022) take them, https://arxiv.org/abs/2103.11784, leave no seam either, but draw another picture:
 ``benchmarks/huge_pictures.py`` tells by how much.) Here they are the whole picture's: the model is cut at its norms
-(``staged_model``), each stage draws all its tiles before the next begins, and moments are summed in float64 on the way,
-which is more exact than onnxruntime's sums over a large picture. In between, layers lie in temporary files
-(``layer_files``): 24 bytes a pixel at most for the preset ``fast``, 96 for ``johnson``.
+(``staged_model``), each stage draws all its tiles before the next begins, and moments are summed in float64 on the way. In
+between, layers lie in temporary files (``layer_files``): 24 bytes a pixel at most for the preset ``fast``, 96 for
+``johnson``.
 
 A tile is drawn together with as much around it as its stage's convolutions reach, so that borders are mirrored where the
 picture ends and nowhere else. It is drawn by one thread of the processor; threads share out tiles.
