@@ -25,6 +25,7 @@ from fast_nst.drawing import draw_scene
 from fast_nst.errors import UserError
 from fast_nst.images import find_images, resize_long_side
 from fast_nst.photo_files import Fault, Unusable, open_patiently, open_photo, scan
+from fast_nst.stopping import leave_to_parent
 
 COCO_TRAIN, COCO_VAL = "train2017", "val2017"
 SMALLEST_CROP = 0.6  # share of the photograph's short side
@@ -199,6 +200,7 @@ def batches(dataset: Dataset[Tensor], positions: Positions, batch_size: int, wor
         batch_size,
         sampler=positions,
         num_workers=workers,
+        worker_init_fn=leave_to_parent,
         drop_last=True,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,

@@ -43,7 +43,7 @@ from fast_nst.run_folder import RunFolder
 from fast_nst.settings import IDENTITY, TrainSettings
 from fast_nst.stopping import StopSignals
 from fast_nst.style_check import check_style
-from fast_nst.survival import CheckpointFiles, RandomStates, StopBetweenSteps
+from fast_nst.survival import CheckpointFiles, RandomStates, StopBetweenSteps, quiet_threads
 from fast_nst.training import StyleTransferModule, compile_networks
 from fast_nst.weights import BASE, load_network
 
@@ -72,7 +72,7 @@ def train(settings: TrainSettings) -> Run:
     """
     settings = _resolved(settings)
     folder = RunFolder(settings.checkpoints, settings.name)
-    with StopSignals() as signals, _a_way_on(folder):
+    with StopSignals() as signals, _a_way_on(folder), quiet_threads():
         return _train(settings, folder, signals)
 
 

@@ -120,7 +120,8 @@ class TrainSettings:
         preview_every: steps between previews (none: one after 8 seconds, then one a minute).
         checkpoint_every: steps between checkpoints (none: a tenth of the run, 1000 at most).
         workers: processes that decode photographs (none: chosen by the number of cores).
-        seed: of weights, photographs and crops.
+        seed: of weights, photographs and crops; on the CPU of one machine, one seed gives one result to the last bit, on a
+            GPU only with --trainer.deterministic true.
         compile: compile the networks with torch.compile where that works.
         resume: go on with the run in the folder, to its end or to a larger number of steps.
         overwrite: replace the run in the folder.

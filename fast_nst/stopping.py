@@ -18,6 +18,12 @@ from fast_nst.errors import Stopped
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 
 
+def leave_to_parent(*_: object) -> None:
+    """Ignore the signals: in processes that load photographs, since a terminal or a scheduler sends them to all at once."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 class StopSignals:
     """Answers the signals while it is entered, in the main thread of the process that entered it.
 

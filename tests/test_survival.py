@@ -166,7 +166,7 @@ def test_a_run_killed_in_the_middle_of_every_kind_of_file_goes_on(forks, config,
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"])
 def test_a_signal_ends_the_run_after_its_step_and_tells_how_to_go_on(name, forks, config, uninterrupted):
-    arguments = config(name)
+    arguments = config(name, workers=1)
     assert forks.run(*arguments, noise=True, step=[5, [name]]) == 128 + getattr(signal, name)
     errors = [line for line in forks.log.read_text().splitlines() if line.startswith("fast-nst")]
     assert errors == ["fast-nst: stopped at step 6; the same command with --resume goes on from there"]
@@ -177,7 +177,7 @@ def test_a_signal_ends_the_run_after_its_step_and_tells_how_to_go_on(name, forks
 
 
 def test_a_second_signal_ends_the_run_at_once(forks, config):
-    arguments = config("twice")
+    arguments = config("twice", workers=1)
     assert forks.run(*arguments, step=[5, ["SIGINT", "SIGINT"]]) == 130
     assert read_checkpoint(folder_of(arguments) / "last.ckpt")["global_step"] == 4
 
