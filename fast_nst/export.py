@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fast_nst.errors import UserError
 from fast_nst.export_settings import OPSET
-from fast_nst.files import atomic_path
+from fast_nst.files import atomic_path, read_card
 from fast_nst.networks.transformer_net import MIN_SIDE, TransformerNet
 from fast_nst.weights import find_weights, load_network, save_network
 
@@ -88,8 +88,8 @@ def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | No
         return save_network(network, output)
     path = find_weights(checkpoint)
     card = path.with_suffix(".json") if path.suffix == ".safetensors" else path.parent / "card.json"
-    known = json.loads(card.read_text()) if path.suffix in (".ckpt", ".safetensors") and card.exists() else {}
-    return export_onnx(network, output, name or known.get("name") or path.stem, known, opset)
+    known = read_card(card) if path.suffix in (".ckpt", ".safetensors") and card.exists() else {}
+    return export_onnx(network, output, name or str(known.get("name") or path.stem), known, opset)
 
 
 def check_parity(model: PictureModel, path: Path) -> None:

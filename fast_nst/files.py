@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fast_nst.errors import DiskFull, UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no room on the disk, in the quota, under the limit of a file's size
+MAX_CARD = 1 << 20  # bytes
 UNFINISHED = ".*-????????.part*"  # temporary files, as _temporary_beside names them
 
 
@@ -122,9 +125,26 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The JSON object in ``path``.
+
+    Raises:
+        UserError: no such file, over ``MAX_CARD`` bytes, or no JSON object.
+    """
+    try:
+        if Path(path).stat().st_size > MAX_CARD:
+            raise ValueError("too large")
+        card = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as a card; remove it, or write it again") from error
+    if not isinstance(card, dict):
+        raise UserError(f"{path} is no card, which is a JSON object; remove it, or write it again")
+    return card
+
+
 def is_plain_name(name: str) -> bool:
     """Whether ``name`` can be a file's or a folder's on every system: one word, visible, no path, no device of Windows."""
     stem = name.split(".")[0].strip().upper()
     device = stem in {"CON", "PRN", "AUX", "NUL"} or (stem[:3] in {"COM", "LPT"} and len(stem) == 4 and stem[3].isdigit())
-    plain = name.isprintable() and name == Path(name).name and not set('\\<>"|?*') & set(name)
+    plain = name.isprintable() and name == Path(name).name and not set('\\:<>"|?*') & set(name)
     return bool(plain and not device and not name.startswith(".") and name.strip() and len(name.encode()) <= 200)

@@ -21,14 +21,14 @@ from filelock import FileLock
 from platformdirs import user_data_path
 
 from fast_nst.errors import UserError, printable, unknown
-from fast_nst.files import is_plain_name, write_text
+from fast_nst.files import is_plain_name, read_card, write_text
 from fast_nst.models import Model
 from fast_nst.run_folder import find_model
 from fast_nst.settings import IDENTITY
 
 SHIPPED = Path(__file__).parent / "pretrained"
 MODEL, CARD = "model.onnx", "style.json"
-MAX_CARD, MAX_TITLE = 1 << 20, 120  # bytes; letters
+MAX_TITLE = 120  # letters
 SEPARATORS = set(":,/\\")
 
 
@@ -212,13 +212,11 @@ def _exclusively() -> Iterator[Path]:
 
 def _read_added(path: Path) -> Style:
     try:
-        if path.stat().st_size > MAX_CARD:
-            raise ValueError("too large")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_card(path)
         about = ("title", "painter", "year", "licence")
         known = {"row": str(values["row"])} | {key: _one_line(values.get(key, "")) for key in about}
         rows = tuple(map(str, values["rows"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (UserError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged; remove the folder {path.parent} and add the style again") from error
     return Style(path.parent.name, path.parent / MODEL, rows=rows, added=True, **known)
 

@@ -21,6 +21,7 @@ from PIL import Image
 from fast_nst import styles
 from fast_nst.cli import main
 from fast_nst.errors import UserError, printable
+from fast_nst.export import export_checkpoint
 from fast_nst.files import is_plain_name
 from fast_nst.images import open_image
 from fast_nst.models import Model
@@ -414,6 +415,20 @@ def test_a_hostile_card_in_the_library_is_one_sentence(card, tmp_path, monkeypat
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / styles.CARD).write_text(card)
     refused(find_styles, match="is damaged; remove the folder")
+
+
+@pytest.mark.parametrize("card", ["[" * 100_000, "{", "[]", "x" * (2 << 20), '{"name": ["a"], "style": "\\u001b[2J"}'])
+def test_a_hostile_card_beside_a_checkpoint_is_one_sentence_or_harmless(card, tmp_path):
+    network = TransformerNet("fast", 12, ["a"])
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"network": network.config, "state_dict": state}, tmp_path / "last.ckpt")
+    (tmp_path / "card.json").write_text(card)
+    if "name" in card:
+        export_checkpoint(tmp_path, tmp_path / "a.onnx")
+        assert Model(tmp_path / "a.onnx").rows == ["a"]
+    else:
+        refused(export_checkpoint, tmp_path, tmp_path / "a.onnx", match="card")
+        assert not (tmp_path / "a.onnx").exists()
 
 
 def test_errors_do_not_carry_control_characters_to_the_terminal(capsys, tmp_path, monkeypatch):
