@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from candidates import CANDIDATES
 from tqdm import tqdm
 
 from fast_nst.data import to_tensor
@@ -25,7 +26,9 @@ BASE, PAPERS = "fast 48", "johnson 32"
 
 
 def network_of(name: str) -> TransformerNet:
-    """A network with random weights by its name, such as johnson 32."""
+    """A network with random weights by its name: johnson 32, or one of the candidates."""
+    if name in CANDIDATES:
+        return CANDIDATES[name]().eval()
     preset, width = name.split()
     return TransformerNet(preset, int(width)).eval()
 

@@ -1,0 +1,176 @@
+"""The frontier: what each network costs, and how near it comes to the objective after equal training.
+
+    python benchmarks/frontier_training.py --photos coco --style painting.jpg --vgg19 vgg19_features.safetensors
+    python benchmarks/frontier.py
+
+Milliseconds of a picture (PyTorch eager, onnxruntime, OpenVINO in float32 and bfloat16; --int8 adds int8 through
+onnxruntime) and of a training step take turns; memory is the peak of a process that draws one picture of the largest size.
+Objective and structure r come from frontier_training.csv: after all steps, and after as many as fit into the seconds in
+which the fastest learner does all of its own, read off the curves, where the rate of the others has not fallen yet. The
+Pareto line joins the networks that no other beats in both time and objective.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from alone import measured
+from candidates import CANDIDATES
+from matplotlib import pyplot
+from networks import eager, network_of, training_step
+from report import Row, parser_of, run, save, save_plot, timed
+
+from fast_nst.conversions import to_int8
+from fast_nst.drawing import draw_scene
+from fast_nst.engines import find_engines
+from fast_nst.export import export_onnx
+from fast_nst.models import Model
+from fast_nst.networks.transformer_net import macs
+
+NAME = "frontier"
+TRAINING = "frontier_training"
+EAGER, STEP, SLOWEST = "PyTorch eager", "training step", "johnson 32"
+
+Label = tuple[str, str]  # network, what is timed
+
+
+def drawers(files: dict[str, Path], size: int, settings: argparse.Namespace) -> dict[Label, Callable[[], object]]:
+    """What draws one picture of ``size`` x ``size``, for every network and engine; PyTorch eager as well."""
+    picture, found = draw_scene(size, size)[None], {}
+    for name, path in files.items():
+        found[name, EAGER] = eager(name, picture)
+        for choice in find_engines():
+            model = Model(path, settings.threads, choice.name, choice.provider)
+            found[name, str(choice)] = lambda model=model: model(picture, model.weights())
+        if settings.int8:
+            model = Model(quantised(path), settings.threads, provider="cpu")
+            found[name, "onnxruntime int8"] = lambda model=model: model(picture, model.weights())
+    return found
+
+
+def quantised(path: Path) -> Path:
+    """The same model in int8, calibrated on a few drawn scenes, enough for its speed; beside ``path``."""
+    output, model = path.with_name(f"{path.stem}_int8.onnx"), Model(path, 1)
+    scenes = [(draw_scene(192, 192, seed)[None], model.weights()) for seed in range(4)]
+    onnx.save(to_int8(onnx.load(path), scenes), output)
+    return output
+
+
+def costs(name: str, path: Path, settings: argparse.Namespace) -> Row:
+    """Multiply-accumulates and parameters, and the peak of a process that draws one picture of the largest size."""
+    network, side = network_of(name), max(settings.sizes)
+    peak = measured("picture", settings.threads, megapixels=side * side / 1e6, model=str(path))["peak"]
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"network": name, "gmac_256": macs(network, 256, 256) / 1e9, "parameters": parameters, "peak_mb": round(peak)}
+
+
+def measurements(settings: argparse.Namespace) -> list[Row]:
+    """A row for each network, with a column for each size and engine."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{index}.onnx" for index, name in enumerate(settings.networks)}
+        for name, path in files.items():
+            export_onnx(network_of(name), path, "style")
+        rows = {name: dict(costs(name, path, settings)) for name, path in files.items()}
+        for size in settings.sizes:
+            for (name, engine), seconds in timed(drawers(files, size, settings), settings.rounds).items():
+                rows[name][f"{engine}, {size}"] = round(1000 * seconds[0], 2)
+    steps = timed({name: training_step(name, settings.crop, 2) for name in settings.networks}, settings.rounds, 1)
+    for name, seconds in steps.items():
+        rows[name][STEP] = round(1000 * seconds[0], 1)
+    return list(rows.values())
+
+
+def curves(settings: argparse.Namespace) -> dict[str, list[Row]]:
+    """What frontier_training measured, by network."""
+    path = Path(settings.training or Path(settings.output) / f"{TRAINING}.csv")
+    if not path.exists():
+        return {}
+    found: dict[str, list[Row]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["network"], []).append({key: _number(value) for key, value in row.items()})
+    return found
+
+
+def with_quality(rows: Sequence[Row], learnt: dict[str, list[Row]]) -> list[Row]:
+    """``rows`` with objective and structure r after equal steps, and the objective after equal seconds."""
+    known = [row for row in rows if row["network"] in learnt]
+    budget = min((row[STEP] * learnt[row["network"]][-1]["step"] for row in known), default=0.0)
+    found = []
+    for row in rows:
+        curve = learnt.get(row["network"])
+        quality = {"objective": None, "r": None, "objective_equal_seconds": None}
+        if curve:
+            steps, totals = [one["step"] for one in curve], [one["objective"] for one in curve]
+            there = round(float(np.interp(budget / row[STEP], steps, totals)), 4)
+            quality = {"objective": totals[-1], "r": curve[-1]["r"], "objective_equal_seconds": there}
+        found.append({**row, **quality})
+    return found
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The indices of those points (time, objective) that no other beats in both, by time."""
+    order = sorted(range(len(points)), key=lambda index: points[index])
+    kept: list[int] = []
+    for index in order:
+        if not kept or points[index][1] < points[kept[-1]][1]:
+            kept.append(index)
+    return kept
+
+
+def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
+    """Objective against milliseconds of onnxruntime at the last size, with the Pareto line."""
+    column = f"onnxruntime on cpu, {settings.sizes[-1]}"
+    known = [row for row in rows if row["objective"] is not None] or list(rows)
+    points = [(row[column], row["objective"] or 0.0) for row in known]
+    figure, axes = pyplot.subplots(figsize=(8, 5.5))
+    for row, point in zip(known, points, strict=True):
+        axes.plot(*point, "o", color="tab:orange" if row["network"] == "fast 48" else "tab:blue")
+        axes.annotate(row["network"], point, textcoords="offset points", xytext=(5, 4), fontsize=8)
+    line = [points[index] for index in pareto(points)]
+    axes.step(*zip(*line, strict=True), where="post", color="black", linewidth=1, label="Pareto line")
+    side = settings.sizes[-1]
+    axes.set(xscale="log", xlabel=f"milliseconds of a picture of {side} x {side}, onnxruntime", ylabel="objective")
+    axes.legend()
+    save_plot(NAME, figure, settings)
+
+
+def _number(value: str) -> float | str:
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = parser_of(__doc__, NAME)
+    parser.add_argument("--networks", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), metavar="NAME")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--crop", type=int, default=192, help="side of the training crops")
+    parser.add_argument("--int8", action="store_true", help="int8 through onnxruntime as well")
+    parser.add_argument("--training", help=f"table of the training (none: {TRAINING}.csv in the folder of the output)")
+    settings = parser.parse_args(argv)
+    if settings.quick:
+        settings.networks, settings.sizes, settings.rounds, settings.crop = ["fast 24", "johnson 8"], [32], 2, 32
+    return settings
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    settings = parsed(argv)
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.threads)
+    rows = with_quality(measurements(settings), curves(settings))
+    save(NAME, rows, settings)
+    draw(rows, settings)
+
+
+if __name__ == "__main__":
+    run(main)

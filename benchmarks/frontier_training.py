@@ -1,0 +1,156 @@
+"""What each network of the frontier learns from the same steps.
+
+    python benchmarks/frontier_training.py --photos coco --style painting.jpg --vgg19 vgg19_features.safetensors
+
+Every candidate gets the same crops, schedule, painting, seed and judge, `lite`. As it goes it is measured on held-out
+photographs under a loss network that it is not trained with: VGG-19 with --vgg19; without it `lite` itself, for a look.
+frontier_training.csv holds every measurement; candidates that are there already are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from candidates import CANDIDATES
+from matplotlib import pyplot
+from pytorch_lightning.callbacks import TQDMProgressBar
+from report import Row, parser_of, run, save, save_plot
+from torch import Tensor
+from training_speed import has_bfloat16
+
+from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_tensor
+from fast_nst.drawing import draw_painting
+from fast_nst.images import load_image, open_image, resize_long_side
+from fast_nst.losses import PerceptualLoss, perceptual_loss
+from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.runs import STYLE_RAMP
+from fast_nst.settings import LossSettings, OptimizerSettings
+from fast_nst.training import StyleTransferModule
+
+NAME = "frontier_training"
+MEASUREMENTS = 8
+
+
+@torch.no_grad()
+def measured(network: TransformerNet, judge: PerceptualLoss, photos: Sequence[Tensor]) -> dict[str, float]:
+    """Terms of the objective and structure r under ``judge``, means over ``photos``."""
+    network.eval()
+    terms = [judge(network(photo).clamp(0, 1), photo) for photo in photos]
+    network.train()
+    names = {"total": "objective", "content": "content", "style": "style", "structure": "r"}
+    return {name: round(float(np.mean([getattr(one, term).item() for one in terms])), 4) for term, name in names.items()}
+
+
+def painting_of(settings: argparse.Namespace) -> Tensor:
+    image = open_image(settings.style) if settings.style else draw_painting(seed=settings.seed + 1)
+    pixels = np.asarray(image) if settings.style is None else np.asarray(resize_long_side(image, settings.style_size))
+    return to_tensor(pixels)
+
+
+def pictures_of(settings: argparse.Namespace) -> tuple[Photos | Scenes, list[Tensor]]:
+    """What to train on, and the held-out photographs."""
+    if settings.photos is None:
+        scenes = Scenes(settings.held_out_size, settings.seed + 1)
+        held_out = [to_tensor(scenes.pixels(index))[None] for index in range(settings.count)]
+        return Scenes(settings.size, settings.seed), held_out
+    paths = find_preview_photos([settings.photos], settings.count)
+    held_out = [to_tensor(load_image(path, settings.held_out_size))[None] for path in paths]
+    return Photos(find_photos([settings.photos]), settings.size, settings.seed), held_out
+
+
+class Curve(pl.Callback):
+    """Measures the network on held-out photographs every so many steps.
+
+    Attributes:
+        rows: a measurement each.
+    """
+
+    def __init__(self, name: str, judge: PerceptualLoss, photos: Sequence[Tensor], every: int) -> None:
+        self.name, self.judge, self.photos, self.every, self.rows = name, judge, photos, every, []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        if trainer.global_step % self.every == 0:
+            row = {"network": self.name, "step": trainer.global_step}
+            self.rows.append(row | measured(module.network, self.judge, self.photos))
+
+
+def curve(name: str, painting: Tensor, judge: PerceptualLoss, settings: argparse.Namespace) -> list[Row]:
+    """Train one candidate as `fast-nst train` does, and measure it as it goes."""
+    pl.seed_everything(settings.seed, verbose=False)
+    dataset, held_out = pictures_of(settings)
+    criterion = perceptual_loss("lite", None, [painting], LossSettings())
+    options = OptimizerSettings(style_ramp=STYLE_RAMP)
+    module = StyleTransferModule(CANDIDATES[name](), criterion, options, settings.steps, seed=settings.seed)
+    measuring = Curve(name, judge, held_out, max(1, settings.steps // MEASUREMENTS))
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        precision="bf16-mixed" if has_bfloat16() else "32-true",
+        max_steps=settings.steps,
+        gradient_clip_val=options.gradient_clip,
+        callbacks=[measuring, TQDMProgressBar(refresh_rate=5)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    positions = Positions(0, settings.steps * settings.batch)
+    trainer.fit(module, batches(dataset, positions, settings.batch, 0))
+    return measuring.rows
+
+
+def known(settings: argparse.Namespace) -> list[Row]:
+    path = Path(settings.output) / f"{NAME}.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
+    figure, axes = pyplot.subplots(figsize=(8, 5))
+    for name in dict.fromkeys(row["network"] for row in rows):
+        of = [row for row in rows if row["network"] == name]
+        axes.plot([int(row["step"]) for row in of], [float(row["objective"]) for row in of], ".-", label=name)
+    axes.set(xlabel="steps", ylabel="objective on held-out photographs", yscale="log")
+    axes.legend(fontsize="small")
+    save_plot(NAME, figure, settings)
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = parser_of(__doc__, NAME)
+    parser.add_argument("--photos", help="folder of photographs, or a COCO folder (none: drawn scenes)")
+    parser.add_argument("--style", help="painting (none: the drawn one)")
+    parser.add_argument("--style_size", type=int, default=640)
+    parser.add_argument("--vgg19", help="VGG-19's weights: the judge on held-out photographs")
+    parser.add_argument("--networks", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), metavar="NAME")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--size", type=int, default=192, help="side of the crops")
+    parser.add_argument("--count", type=int, default=6, help="held-out photographs")
+    parser.add_argument("--held_out_size", type=int, default=256)
+    settings = parser.parse_args(argv)
+    if settings.quick:
+        settings.networks, settings.steps, settings.size, settings.count = ["fast 24", "johnson 8"], 8, 32, 2
+        settings.held_out_size = 48
+    return settings
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    settings = parsed(argv)
+    torch.set_num_threads(settings.threads)
+    rows, painting = known(settings), painting_of(settings)
+    judge = perceptual_loss("vgg19" if settings.vgg19 else "lite", settings.vgg19, [painting], LossSettings())
+    for name in settings.networks:
+        if name not in {row["network"] for row in rows}:
+            rows += curve(name, painting, judge, settings)
+            save(NAME, rows, settings)
+    draw(rows, settings)
+
+
+if __name__ == "__main__":
+    run(main)
