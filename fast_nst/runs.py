@@ -28,7 +28,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from fast_nst.callbacks import Previews, Record, SkippedFiles
 from fast_nst.card import card_of, readme_of
 from fast_nst.checkpoints import newest_whole, room_for, to_stderr
-from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_tensor
+from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, readable_photos, to_tensor
 from fast_nst.divergence import LOOK_EVERY, DivergenceGuard
 from fast_nst.drawing import draw_painting
 from fast_nst.errors import DiskFull, Stopped, UserError, unknown
@@ -39,6 +39,7 @@ from fast_nst.images import load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, layers_of, perceptual_loss
 from fast_nst.networks.loss_network import check_image_size
 from fast_nst.networks.transformer_net import PRESETS, TransformerNet, checked_names
+from fast_nst.photo_files import Fault, PhotosGone
 from fast_nst.run_folder import RunFolder
 from fast_nst.settings import IDENTITY, TrainSettings
 from fast_nst.stopping import StopSignals
@@ -187,7 +188,8 @@ def _listed(paths: str | list[str]) -> list[str]:
 def _dataset(settings: TrainSettings) -> Photos | Scenes:
     if settings.data is None:
         return Scenes(settings.image_size, settings.seed)
-    return Photos(find_photos(settings.data), settings.image_size, settings.seed)
+    faults: dict[Path, Fault] = {}
+    return Photos(find_photos(settings.data, faults), settings.image_size, settings.seed, faults)
 
 
 def _preview_photos(settings: TrainSettings) -> list[np.ndarray]:
@@ -196,21 +198,7 @@ def _preview_photos(settings: TrainSettings) -> list[np.ndarray]:
     if settings.data is None:
         held_out = Scenes(PREVIEW_SIZE, settings.seed + 1)
         return [held_out.pixels(position) for position in range(PREVIEWS)]
-    return _readable(find_preview_photos(settings.data, 50))
-
-
-def _readable(paths: list[Path]) -> list[np.ndarray]:
-    photos = []
-    for path in paths:
-        try:
-            photos.append(load_image(path, PREVIEW_SIZE))
-        except UserError:
-            continue  # training counts and names it
-        if len(photos) == PREVIEWS:
-            break
-    if not photos:
-        raise UserError(f"none of the first {len(paths)} pictures in --data can be read; check the folder")
-    return photos
+    return readable_photos(find_preview_photos(settings.data), PREVIEWS, PREVIEW_SIZE)
 
 
 def _module(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: Photos | Scenes) -> StyleTransferModule:
@@ -316,7 +304,10 @@ def _fit(
     newest = newest_whole(folder, rank_zero_only(to_stderr)) if settings.resume else None
     path, saved = newest or (None, {"global_step": 0})
     loader = _loader(settings, dataset, trainer, saved["global_step"])
-    trainer.fit(module, loader, ckpt_path=path, weights_only=True)
+    try:
+        trainer.fit(module, loader, ckpt_path=path, weights_only=True)
+    except PhotosGone as error:
+        raise UserError(f"{error}; last checkpoint: {trainer.checkpoint_callback.best_model_path or 'none yet'}") from error
     if saved["global_step"] >= settings.steps:
         module.load_state_dict(saved["state_dict"])  # no step was left; of an average, fit has loaded what it is made of
     trainer.save_checkpoint(folder.last)  # the end need not be a multiple of checkpoint_every
@@ -341,7 +332,7 @@ def _callbacks(
     if settings.trainer.get("enable_progress_bar", True):
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     if isinstance(dataset, Photos):
-        callbacks.append(SkippedFiles(dataset))
+        callbacks.append(SkippedFiles(dataset, folder.skipped))
     if settings.optimizer.average:
         callbacks.append(EMAWeightAveraging(decay=settings.optimizer.average))
     return [*callbacks, DivergenceGuard(every)]  # after the average, which it may roll back

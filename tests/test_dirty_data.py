@@ -228,13 +228,13 @@ def fails_to_open(number: int) -> None:
 
 
 class Unplug(pl.Callback):
-    """Takes the folder away after the eighth step."""
+    """Takes the folder away after the tenth step."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        if trainer.global_step == 8 and self.folder.exists():
+        if trainer.global_step == 10 and self.folder.exists():
             self.folder.rename(self.folder.with_name("away"))
 
 
@@ -259,7 +259,7 @@ def test_a_folder_that_stays_away_ends_in_one_sentence_and_the_run_goes_on_when_
     with pytest.raises(UserError) as end:
         train(TrainSettings(**{**settings, "trainer": watched, "workers": 1}, name="unplugged"))
     assert str(end.value).startswith(f"the photographs in {folder} cannot be read (No such file or directory), nor could")
-    assert "last checkpoint: " in str(end.value) and "step=000006" in str(end.value) and "\n" not in str(end.value)
+    assert "last checkpoint: " in str(end.value) and "step=000010" in str(end.value) and "\n" not in str(end.value)
     assert not (tmp_path / "runs" / "unplugged" / "skipped.txt").exists()
     folder.with_name("away").rename(folder)
     resumed = train(TrainSettings(**settings, name="unplugged", resume=True))

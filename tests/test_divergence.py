@@ -174,9 +174,9 @@ def test_a_run_that_was_rolled_back_and_interrupted_ends_like_one_that_was_not_i
             if trainer.global_step == self.step:
                 raise Stop
 
-    changes = {"steps": 40, "checkpoint_every": 15, "optimizer": OptimizerSettings(average=0.9)}
+    changes = {"steps": 30, "checkpoint_every": 13, "optimizer": OptimizerSettings(average=0.9)}
     whole = watched(quick, Watch(), name="rolled_back", **changes)
-    for stop in (17, 33):  # before the rollback, of which nobody knows yet, and after it
+    for stop in (17, 28):  # before the rollback, of which nobody knows yet, and after it
         Interrupt.step = stop
         with pytest.raises(Stop):
             watched(quick, Interrupt(), name="rolled_back_in_parts", resume=stop > 17, **changes)
