@@ -27,7 +27,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from networks import BASE, training_step
 from PIL import Image
-from report import Row, Spread, parser_of, save, save_plot, spread, timed
+from report import Row, Spread, parser_of, run, save, save_plot, spread, timed
 from tqdm import tqdm
 
 from fast_nst.data import Photos, Positions, batches, find_photos
@@ -215,4 +215,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

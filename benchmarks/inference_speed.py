@@ -19,7 +19,7 @@ import onnx
 import torch
 from matplotlib import pyplot
 from networks import BASE, PAPERS, eager, exported, johnsons
-from report import Row, Spread, parser_of, save, save_plot, timed
+from report import Row, Spread, parser_of, run, save, save_plot, timed
 
 from fast_nst.conversions import to_float16, to_int8
 from fast_nst.drawing import draw_scene
@@ -113,4 +113,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,7 +6,8 @@ The peak is the fastest product of two large matrices that was measured here, in
 device and precision: PyTorch's at several sizes, and NumPy's as a check. The bandwidth of memory, of a large copy, stands
 beside it (limits_peaks.csv). `fast` 48 and Johnson's networks then draw a picture under every engine, and make a training
 step under lite; their multiply-accumulates are those of convolutions and matrix products. All networks take turns; a share
-in bfloat16 is one of the peak in bfloat16. TF32 is off.
+in bfloat16 is one of the peak in bfloat16. TF32 is off. An engine that convolves with fewer multiplications (Winograd) may
+come above 100 %.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import alone
 import torch
 from matplotlib import pyplot
 from networks import BASE, awaited, eager, exported, johnsons, network_of, training_step
-from report import Row, Spread, parser_of, save, save_plot, spread, timed
+from report import Row, Spread, parser_of, run, save, save_plot, spread, timed
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 from training_speed import has_bfloat16
@@ -64,8 +65,9 @@ def products(settings: argparse.Namespace) -> list[Row]:
     rows = []
     for (device, precision), side in tqdm([*product(ways(), settings.products)], desc="products", leave=False):
         one, other = (torch.rand(side, side, device=device).to(KINDS[precision]) for _ in range(2))
-        run = awaited(lambda one=one, other=other: one @ other, device)
-        rows.append(_peak("a product", "PyTorch", device, precision, side, timed({"": run}, settings.rounds)[""], side**3))
+        multiply = awaited(lambda one=one, other=other: one @ other, device)
+        seconds = timed({"": multiply}, settings.rounds)[""]
+        rows.append(_peak("a product", "PyTorch", device, precision, side, seconds, side**3))
     for side in tqdm(settings.products, desc="NumPy", leave=False):
         found = alone.measured("product", settings.threads, side=side, rounds=settings.rounds)
         rows.append(_peak("a product", "NumPy", "cpu", "float32", side, spread(found["seconds"]), side**3))
@@ -78,8 +80,8 @@ def copies(settings: argparse.Namespace) -> list[Row]:
     for device in sorted({device for device, _ in ways()}):
         source = torch.ones(settings.megabytes * 10**6, dtype=torch.uint8, device=device)
         target = torch.empty_like(source)
-        run = awaited(lambda target=target, source=source: target.copy_(source), device)
-        seconds = timed({"": run}, settings.rounds)[""]
+        copy = awaited(lambda target=target, source=source: target.copy_(source), device)
+        seconds = timed({"": copy}, settings.rounds)[""]
         rows.append(_peak("a copy", "PyTorch", device, "bytes", settings.megabytes, seconds, 2 * source.numel()))
     return rows
 
@@ -105,8 +107,8 @@ def drawings(files: dict[str, Path], settings: argparse.Namespace) -> dict[Label
     picture, found = draw_scene(settings.size, settings.size)[None], {}
     for name, path in files.items():
         for device, precision in ways():
-            run = eager(name, picture, device, precision == "bfloat16")
-            found[Label(DRAWING, name, "PyTorch eager", device, precision)] = run
+            label = Label(DRAWING, name, "PyTorch eager", device, precision)
+            found[label] = eager(name, picture, device, precision == "bfloat16")
         for choice in find_engines():
             model = Model(path, settings.threads, choice.name, choice.provider)
             precision = "float32" if choice.exact else "bfloat16"
@@ -119,8 +121,8 @@ def trainings(names: Sequence[str], settings: argparse.Namespace) -> dict[Label,
     """Label -> what makes one training step."""
     found = {}
     for name, (device, precision) in product(names, ways()):
-        run = training_step(name, settings.crop, settings.batch, device, precision == "bfloat16")
-        found[Label(TRAINING, name, "PyTorch eager", device, precision)] = run
+        label = Label(TRAINING, name, "PyTorch eager", device, precision)
+        found[label] = training_step(name, settings.crop, settings.batch, device, precision == "bfloat16")
     return found
 
 
@@ -159,7 +161,8 @@ def draw(rows: Sequence[Row], peaks: Peaks, settings: argparse.Namespace) -> Non
         axis.bar_label(axis.barh(places, shares, color=colours), fmt="%.0f", padding=3, fontsize=8)
         axis.tick_params(axis="y", labelsize=8)
         axis.invert_yaxis()
-        axis.set(xlim=(0, 105), xlabel="% of the peak", title=panel[0]["what"] if panel else "")
+        axis.margins(x=0.08)
+        axis.set(xlabel="% of the peak", title=panel[0]["what"] if panel else "")
     known = ", ".join(f"{precision} on {device} {peak / 1e9:.3g}" for (device, precision), peak in peaks.items())
     figure.suptitle(f"peaks in giga multiply-accumulates a second: {known}", fontsize=9)
     save_plot(NAME, figure, settings)
@@ -200,4 +203,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,12 +11,10 @@ import argparse
 import csv
 import json
 import os
-import platform
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import matplotlib
@@ -26,14 +24,13 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from fast_nst.benchmark import machine
 from fast_nst.cli import fail
-from fast_nst.engine_cache import cpu_name
 from fast_nst.errors import UserError
 from fast_nst.files import atomic_path
 from fast_nst.measuring import WARM_UP, markdown_table, milliseconds
 
 RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks"
-PACKAGES = ("fast_nst", "torch", "torchvision", "numpy", "onnxruntime", "openvino", "pytorch-lightning")
 
 Row = Mapping[str, object]
 Spread = tuple[float, float, float]  # median, least and greatest
@@ -55,21 +52,6 @@ def run(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         fail(str(error), error.code)
-
-
-def machine() -> dict[str, object]:
-    """The machine and the versions that numbers belong to."""
-    import torch
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "processor": cpu_name(),
-        "cores": os.cpu_count(),
-        "gpu": gpu,
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "versions": {package: found for package in PACKAGES if (found := _version(package))},
-    }
 
 
 def save(name: str, rows: Sequence[Row], settings: argparse.Namespace) -> None:
@@ -120,10 +102,3 @@ def _named(value: object) -> str:
 
 def _text(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

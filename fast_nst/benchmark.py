@@ -91,8 +91,8 @@ class Result:
     def cells(self) -> list[str]:
         """The table's row."""
         known = self.least is not None and self.greatest is not None
-        span = f"{self.least:.3g} to {self.greatest:.3g}" if known else ""
-        return [self.what, self.engine, f"{self.median:.3g} {self.unit}", span, self.that_is]
+        span = f"{_number(self.least)} to {_number(self.greatest)}" if known else ""
+        return [self.what, self.engine, f"{_number(self.median)} {self.unit}", span, self.that_is]
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class _Course:
         times = milliseconds(runs, rounds, 1, self.bar.update)
         median, least, greatest = (ITERATIONS / 1000 * of(times["optimisation"]) for of in (statistics.median, min, max))
         network = statistics.median(times["network"])
-        note = f"{1000 * median / network:,.0f} times the network's {network:.3g} ms"
+        note = f"{1000 * median / network:,.0f} times the network's {_number(network)} ms"
         note += f"; from {rounds} iterations" if rounds < ITERATIONS else ""
         return Result(what, "PyTorch", median, least, greatest, "s", note)
 
@@ -262,6 +262,11 @@ class _Course:
         Image.fromarray(draw_scene(side, side)).save(photo)
         Image.fromarray(draw_painting(seed=1)).save(painting)
         return Optimization(OptimizeSettings(str(photo), str(painting), size=side, progress=False))
+
+
+def _number(value: float) -> str:
+    """Three digits, or a whole number."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _timed(what: str, engine: str, values: Sequence[float], megapixels: float) -> Result:
