@@ -147,6 +147,7 @@ class DivergenceGuard(pl.Callback):
             self.kept = str(trainer.ckpt_path)
         if self.good is None:
             self._keep(trainer, module, get_total_norm(module.parameters()).item())
+        if not self.signs.weights:  # a resumed run knows those of its last looks
             self.signs.start_from(self.good["weights"])
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, batch: Tensor, *_) -> None:
