@@ -17,7 +17,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from fast_nst.drawing import draw_painting
+from fast_nst.drawing import drawn_style
 from fast_nst.images import contact_sheet, labelled_sheet, resize_long_side, save_image
 from fast_nst.styles import shipped_styles
 from fast_nst.stylizer import Stylizer
@@ -35,7 +35,7 @@ def model_sheet(arguments: argparse.Namespace) -> None:
     rows = [photos, [stylizer(photo) for photo in photos]]
     if arguments.drawn:
         white = np.full((8, 8, 3), 255, np.uint8)
-        rows = [[draw_painting(seed=1), *rows[0]], [white, *rows[1]]]
+        rows = [[drawn_style(), *rows[0]], [white, *rows[1]]]
     save_image(contact_sheet(rows, cell=400), arguments.output)
 
 

@@ -2,10 +2,13 @@
 
 ``draw_scene`` stands in for a photograph: dead leaves (Ruderman 1997; Lee, Mumford and Huang 2001), shapes of all sizes
 that hide each other, whose edges have the statistics of natural images. ``draw_painting`` is a style picture: brush
-strokes that follow a field of whirls, in a palette of night blues and yellows.
+strokes that follow a field of whirls, a night in blues and yellows or dusk over a field.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -23,7 +26,20 @@ PALETTE = np.array(
         (214, 122, 40),
     ]
 )
+LAND = np.array(
+    [
+        (24, 40, 52),
+        (30, 74, 74),
+        (66, 110, 70),
+        (150, 150, 60),
+        (226, 170, 52),
+        (232, 110, 38),
+        (188, 50, 34),
+    ]
+)
 SUPERSAMPLING = 2
+
+Colours = Callable[..., np.ndarray]  # (generator, points, light=...) -> RGB at each point
 
 
 def draw_scene(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -87,44 +103,54 @@ def _random_shape(rng: np.random.Generator, side: int) -> Image.Image:
     return mask.resize((side, side), Image.Resampling.BOX)
 
 
-def draw_painting(height: int = 512, width: int = 640, seed: int = 0) -> np.ndarray:
+def draw_painting(height: int = 512, width: int = 640, seed: int = 0, land: bool = False) -> np.ndarray:
     """A night of whirls in thick strokes: three coats of paint, broad to fine, each stroke along the field of whirls.
 
+    Args:
+        land: a field under a glowing horizon fills the lower part, which gives the painting large masses of other colours.
     Returns:
         uint8 RGB, shape (height, width, 3); the same for the same arguments.
     """
     rng = np.random.default_rng(seed)
     big_height, big_width = height * SUPERSAMPLING, width * SUPERSAMPLING
-    whirls = _random_whirls(rng, big_width / big_height)
-    canvas = _ground(rng, whirls, height, width).resize((big_width, big_height))
+    whirls = _random_whirls(rng, big_width / big_height, land)
+    colours = partial(_dusk_colours if land else _night_colours, whirls=whirls)
+    canvas = _ground(rng, colours, height, width).resize((big_width, big_height))
     draw = ImageDraw.Draw(canvas)
     for coat, thickness in enumerate((0.030, 0.018, 0.011)):
-        _coat(draw, rng, whirls, big_height, big_width, thickness * big_height, light=coat / 2)
+        _coat(draw, rng, whirls, colours, big_height, big_width, thickness * big_height, light=coat / 2)
     return np.asarray(canvas.resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _random_whirls(rng: np.random.Generator, aspect: float) -> np.ndarray:
+def drawn_style() -> np.ndarray:
+    """The painting of the package's own, which is learnt where no other is given: uint8 RGB (512, 640, 3)."""
+    return draw_painting(seed=2, land=True)
+
+
+def _random_whirls(rng: np.random.Generator, aspect: float, land: bool) -> np.ndarray:
     """Rows of (x, y, radius, turn): centres in units of the height, spread over the sky by rejection."""
+    count, edge, low, apart, radii = (5, 0.08, 0.42, 0.27, (0.08, 0.15)) if land else (7, 0.05, 0.95, 0.3, (0.10, 0.20))
     centres: list[np.ndarray] = []
-    while len(centres) < 7:
-        candidate = np.array([rng.uniform(0.05, aspect - 0.05), rng.uniform(0.05, 0.95)])
-        if all(np.hypot(*(candidate - other)) > 0.3 for other in centres):
+    while len(centres) < count:
+        candidate = np.array([rng.uniform(edge, aspect - edge), rng.uniform(edge, low)])
+        if all(np.hypot(*(candidate - other)) > apart for other in centres):
             centres.append(candidate)
-    radius, turn = rng.uniform(0.10, 0.20, 7), rng.choice([-1.0, 1.0], 7)
+    radius, turn = rng.uniform(*radii, count), rng.choice([-1.0, 1.0], count)
     return np.column_stack([np.array(centres), radius, turn])
 
 
-def _ground(rng: np.random.Generator, whirls: np.ndarray, height: int, width: int) -> Image.Image:
+def _ground(rng: np.random.Generator, colours: Colours, height: int, width: int) -> Image.Image:
     """The painting's colours without strokes, seen where the strokes leave gaps."""
     y, x = np.mgrid[:height, :width] / height
-    colours = _colours(rng, np.stack([x.ravel(), y.ravel()], 1), whirls, light=0)
-    return Image.fromarray(colours.reshape(height, width, 3).clip(0, 255).astype(np.uint8))
+    found = colours(rng, np.stack([x.ravel(), y.ravel()], 1), light=0)
+    return Image.fromarray(found.reshape(height, width, 3).clip(0, 255).astype(np.uint8))
 
 
 def _coat(
     draw: ImageDraw.ImageDraw,
     rng: np.random.Generator,
     whirls: np.ndarray,
+    colours: Colours,
     height: int,
     width: int,
     thickness: float,
@@ -138,8 +164,8 @@ def _coat(
     for _ in range(8):
         angle = _field(path[-1] / height, whirls)
         path.append(path[-1] + 1.3 * thickness * np.stack([np.cos(angle), np.sin(angle)], 1))
-    colours = _colours(rng, points / height, whirls, light)
-    for stroke, colour in zip(np.stack(path, 1), colours, strict=True):
+    found = colours(rng, points / height, light=light)
+    for stroke, colour in zip(np.stack(path, 1), found, strict=True):
         _stroke(draw, rng, stroke, colour, thickness * rng.uniform(0.7, 1.2))
 
 
@@ -166,14 +192,39 @@ def _field(points: np.ndarray, whirls: np.ndarray) -> np.ndarray:
     return np.arctan2(flow[:, 1], flow[:, 0])
 
 
-def _colours(rng: np.random.Generator, points: np.ndarray, whirls: np.ndarray, light: float) -> np.ndarray:
-    """Position in the palette: yellow in the hearts of the whirls, rings round them, blue between, warm at the foot."""
+def _night_colours(rng: np.random.Generator, points: np.ndarray, light: float, whirls: np.ndarray) -> np.ndarray:
+    """Yellow in the hearts of the whirls, rings round them, blue between; (N, 3) for points (N, 2)."""
     x, y = points.T
-    position = 1.6 + 0.9 * np.sin(5 * x + 3 * np.sin(4 * y)) + light * 0.6
+    position = 1.6 + 0.9 * np.sin(5 * x + 3 * np.sin(4 * y)) + light * 0.6 + _lights(points, whirls, 4.6, 1.3, 0.55)
+    return _tones(PALETTE, position + rng.normal(0, 0.55, len(x))) + rng.normal(0, 6, (len(x), 3))
+
+
+def _dusk_colours(rng: np.random.Generator, points: np.ndarray, light: float, whirls: np.ndarray) -> np.ndarray:
+    """A darker night that glows towards the horizon, and hills below it that turn from green to gold and red."""
+    x, y = points.T
+    height = 0.62 + 0.05 * np.sin(4.2 * x + 0.6) + 0.02 * np.sin(11 * x) - y  # above the horizon
+    sky = 0.9 + 0.7 * np.sin(5 * x + 3 * np.sin(4 * y)) + light * 0.5 + _lights(points, whirls, 5.2, 1.5, 0.6)
+    sky += 5.2 * np.exp(-((height / 0.16) ** 2))
+    depth = np.maximum(-height, 0)
+    hills = 1.2 + light * 0.5 + 1.4 * np.sin(9 * depth / (0.15 + depth) + 3 * x + 2 * np.sin(3 * x))
+    hills += 5 * np.clip((depth - 0.10) / 0.25, 0, 1) * (0.5 + 0.5 * np.sin(6.5 * x + 14 * depth))
+    noise = rng.normal(0, 0.55, len(x))
+    colours = np.where((height > 0)[:, None], _tones(PALETTE, sky + noise), _tones(LAND, hills + noise))
+    return colours + rng.normal(0, 6, (len(x), 3))
+
+
+def _lights(points: np.ndarray, whirls: np.ndarray, heart: float, ring: float, size: float) -> np.ndarray:
+    """How far the whirls move each point along the palette: by ``heart`` in their middle, by ``ring`` on a ring round it."""
+    total = np.zeros(len(points))
     for cx, cy, radius, _ in whirls:
-        distance = np.hypot(x - cx, y - cy) / radius
-        position += 4.6 * np.exp(-((distance / 0.55) ** 2)) + 1.3 * np.exp(-(((distance - 1.15) / 0.25) ** 2))
-    position = (position + rng.normal(0, 0.55, len(x))).clip(0, len(PALETTE) - 1.001)
+        distance = np.hypot(points[:, 0] - cx, points[:, 1] - cy) / radius
+        total += heart * np.exp(-((distance / size) ** 2)) + ring * np.exp(-(((distance - 1.15) / 0.25) ** 2))
+    return total
+
+
+def _tones(palette: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Colours between those of ``palette``, at positions (N,) in units of its steps."""
+    position = position.clip(0, len(palette) - 1.001)
     low = position.astype(int)
     share = (position - low)[:, None]
-    return PALETTE[low] * (1 - share) + PALETTE[low + 1] * share + rng.normal(0, 6, (len(x), 3))
+    return palette[low] * (1 - share) + palette[low + 1] * share
