@@ -30,7 +30,7 @@ from fast_nst.card import card_of, readme_of
 from fast_nst.checkpoints import newest_whole, room_for, to_stderr
 from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, readable_photos, to_tensor
 from fast_nst.divergence import LOOK_EVERY, DivergenceGuard
-from fast_nst.drawing import draw_painting
+from fast_nst.drawing import drawn_style
 from fast_nst.errors import DiskFull, Stopped, UserError, unknown
 from fast_nst.export import export_onnx
 from fast_nst.files import free_room, in_megabytes, is_full, write_text
@@ -51,7 +51,7 @@ from fast_nst.weights import BASE, load_network
 PREVIEWS, PREVIEW_SIZE = 4, 384
 START_PHOTOS = 8  # on which the rows of a base are tried
 STEPS, FINE_TUNING_STEPS, STYLE_RAMP = 4000, 600, 0.3
-DRAWN_STYLE, SEVERAL_STYLES = "drawn_night", "base"
+DRAWN_STYLE, SEVERAL_STYLES = "drawn_dusk", "base"
 RESERVED = {"max_steps": "--steps", "max_epochs": "--steps", "gradient_clip_val": "--optimizer.gradient_clip"}
 
 
@@ -129,7 +129,7 @@ def _full(folder: RunFolder, module: StyleTransferModule, error: Exception) -> D
 
 def load_styles(settings: TrainSettings) -> dict[str, np.ndarray]:
     """Name -> painting as uint8 RGB (H, W, 3), its longer side ``style_size``; drawn by the package where none is given."""
-    images = {settings.name: Image.fromarray(draw_painting(seed=1))}
+    images = {settings.name: Image.fromarray(drawn_style())}
     if settings.style is not None:
         paths = _listed(settings.style)
         names = [Path(path).stem for path in paths] if isinstance(settings.style, list) else [settings.name]
