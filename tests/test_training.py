@@ -290,7 +290,7 @@ def test_a_name_that_the_base_has_is_refused(tiny_settings, tiny_base):
         ({"network": '{"preset": "fast", "width": 12, "styles": 2}'}, "another version of fast_nst"),
         ({"network": "{"}, "holds no TransformerNet"),
         ({}, "holds no TransformerNet"),
-        ({"network": '{"preset": "fast", "width": 24, "styles": ["identity", "a", "b"]}'}, "does not fit"),
+        ({"network": '{"preset": "fast", "width": 24, "styles": ["identity", "a", "b"]}'}, "too few"),
     ],
 )
 def test_a_base_that_is_none_of_this_version_is_refused(tiny_base, tmp_path, metadata, message):
