@@ -29,7 +29,7 @@ from fast_nst.drawing import draw_painting
 from fast_nst.images import load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
-from fast_nst.runs import STYLE_RAMP
+from fast_nst.run_settings import STYLE_RAMP
 from fast_nst.settings import LossSettings, OptimizerSettings
 from fast_nst.training import StyleTransferModule
 

@@ -74,10 +74,14 @@ def gallery() -> str:
 
 
 def training(card: dict) -> str:
-    """Steps, time and place of the run on the card, which is the second part of the base's training."""
+    """Steps, time and place of the run on the card, which is the third part of the base's training."""
     sizes, machine = card["sizes"], card["machine"]
     crops = f"{card['steps']:,} steps of {sizes['batch']} crops of {sizes['crop']}"
-    return f"second part: {crops}, {card['seconds'] / 60:.0f} minutes, {machine['threads']} threads, {machine['device']}"
+    return f"third part: {crops}, {card['seconds'] / 60:.0f} minutes, {_threads(machine['threads'])}, {machine['device']}"
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread" + "s" * (count != 1)
 
 
 def losses(card: dict) -> str:

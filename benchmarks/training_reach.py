@@ -32,7 +32,8 @@ from training_speed import has_bfloat16
 from fast_nst.data import Positions, Scenes, batches, to_tensor
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
-from fast_nst.runs import load_styles, train
+from fast_nst.run_parts import load_styles
+from fast_nst.runs import train
 from fast_nst.settings import LossSettings, TrainSettings
 
 NAME = "training_reach"

@@ -25,7 +25,8 @@ FLOORS = [
     | {"video", "steady_model", "staged_model"},
     {"losses", "weights", "styles", "callbacks", "divergence", "tiles", "camera", "checkpoints"},
     {"training", "survival", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer"}
-    | {"gatys", "image_loss", "sources", "optimization_card"},
+    | {"gatys", "image_loss", "sources", "optimization_card", "run_settings"},
+    {"run_parts", "run_trainer"},
     {"runs", "evaluation", "optimization", "batch", "precision"},
     {"reconstruction", "sweep", "benchmark"},
     {"cli"},

@@ -12,7 +12,7 @@ from fast_nst import benchmark as module
 from fast_nst.benchmark import QUICKSTART, QUICKSTART_STEPS, Plan, Report, Result, benchmark
 from fast_nst.cli import main
 from fast_nst.engines import find_engines
-from fast_nst.runs import FINE_TUNING_STEPS
+from fast_nst.run_settings import FINE_TUNING_STEPS
 from fast_nst.settings import TrainSettings
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"

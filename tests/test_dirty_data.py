@@ -91,7 +91,7 @@ def bad_files() -> dict[str, tuple[bytes, Fault]]:
 def shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small previews and no ONNX model, which take longer than these runs."""
     monkeypatch.setattr("fast_nst.runs.export_onnx", lambda *_: None)
-    monkeypatch.setattr("fast_nst.runs.PREVIEW_SIZE", 64)
+    monkeypatch.setattr("fast_nst.run_parts.PREVIEW_SIZE", 64)
 
 
 @pytest.fixture

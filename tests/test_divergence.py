@@ -37,7 +37,7 @@ DIVERGED = {
 def quick(tiny_settings: dict, monkeypatch: pytest.MonkeyPatch) -> dict:
     """Settings of a run without pictures on its way and without an ONNX model, which take longer than its steps."""
     monkeypatch.setattr("fast_nst.runs.export_onnx", lambda *_: None)
-    monkeypatch.setattr("fast_nst.runs.PREVIEW_SIZE", 64)
+    monkeypatch.setattr("fast_nst.run_parts.PREVIEW_SIZE", 64)
     return {**tiny_settings, "preview_every": 10**6}
 
 
