@@ -22,9 +22,9 @@ from pytorch_lightning.profilers import SimpleProfiler
 from report import Row, parser_of, run, save, save_plot, spread
 from showcase import photographs
 from tqdm import tqdm
-from training_speed import has_bfloat16
 
 from fast_nst.images import save_image
+from fast_nst.run_trainer import has_bfloat16
 from fast_nst.runs import train
 from fast_nst.settings import TrainSettings
 

@@ -22,7 +22,6 @@ from matplotlib import pyplot
 from pytorch_lightning.callbacks import TQDMProgressBar
 from report import Row, parser_of, run, save, save_plot
 from torch import Tensor
-from training_speed import has_bfloat16
 
 from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_tensor
 from fast_nst.drawing import draw_painting
@@ -30,6 +29,7 @@ from fast_nst.images import load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.run_settings import STYLE_RAMP
+from fast_nst.run_trainer import has_bfloat16
 from fast_nst.settings import LossSettings, OptimizerSettings
 from fast_nst.training import StyleTransferModule
 

@@ -26,12 +26,12 @@ from networks import BASE, awaited, eager, exported, johnsons, network_of, train
 from report import Row, Spread, parser_of, run, save, save_plot, spread, timed
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
-from training_speed import has_bfloat16
 
 from fast_nst.drawing import draw_scene
 from fast_nst.engines import find_engines
 from fast_nst.models import Model
 from fast_nst.networks.transformer_net import macs
+from fast_nst.run_trainer import has_bfloat16
 
 NAME, PEAKS = "limits", "limits_peaks"
 KINDS = {"float32": torch.float32, "bfloat16": torch.bfloat16}

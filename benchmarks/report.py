@@ -73,7 +73,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: _shortened(value) for key, value in row.items()} for row in rows)
 
 
 def save_plot(name: str, figure: Figure, settings: argparse.Namespace) -> None:
@@ -98,6 +98,10 @@ def timed(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 
 def _named(value: object) -> str:
     """A setting as text; a file or folder by its name, as paths belong to one machine."""
     return value.name if isinstance(value, Path) else str(value)
+
+
+def _shortened(value: object) -> object:
+    return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
 def _text(value: object) -> str:

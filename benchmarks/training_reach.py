@@ -27,12 +27,12 @@ from matplotlib import pyplot
 from report import Row, parser_of, run, save, save_plot, write_rows
 from torch import Tensor
 from tqdm import tqdm
-from training_speed import has_bfloat16
 
 from fast_nst.data import Positions, Scenes, batches, to_tensor
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.run_parts import load_styles
+from fast_nst.run_trainer import has_bfloat16
 from fast_nst.runs import train
 from fast_nst.settings import LossSettings, TrainSettings
 

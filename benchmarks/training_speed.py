@@ -30,6 +30,7 @@ from fast_nst.functional import gram_matrix
 from fast_nst.losses import perceptual_loss
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.run_trainer import has_bfloat16
 from fast_nst.settings import IDENTITY, LossSettings, OptimizerSettings
 from fast_nst.training import StyleTransferModule, compile_networks
 
@@ -67,12 +68,6 @@ def recipes(compiled: bool) -> dict[str, Recipe]:
     for name, measure in measures.items():
         recipe = found[name] = replace(recipe, **measure)
     return found
-
-
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16, as far as torch tells."""
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(value is True and "bf16" in name for name, value in known.items())
 
 
 def judge_of(name: str) -> LossNetwork:

@@ -81,6 +81,12 @@ def loader_of(
     return batches(dataset, positions, settings.batch_size, workers)
 
 
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16, which trains a quarter faster, as far as torch tells."""
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(value is True and "bf16" in name for name, value in known.items())
+
+
 def quieten() -> None:
     """Hide Lightning's hints to its developers; its errors and ours stay."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -95,10 +101,11 @@ def _plugins(given: object) -> list:
 
 
 def _default_arguments(settings: TrainSettings) -> dict:
-    on_gpu = torch.cuda.is_available() and settings.trainer.get("accelerator") != "cpu"
+    on_cpu = settings.trainer.get("accelerator") == "cpu" or not torch.accelerator.is_available()
+    halved = has_bfloat16() if on_cpu else torch.cuda.is_available()
     return {
         "max_epochs": 1,
-        "precision": "bf16-mixed" if on_gpu else "32-true",
+        "precision": "bf16-mixed" if halved else "32-true",
         "gradient_clip_val": settings.optimizer.gradient_clip or None,
         "log_every_n_steps": 10,
         "enable_model_summary": False,
