@@ -33,7 +33,7 @@ QUALITY = {
 STRENGTHS = ("0", "0.3", "0.6", "1", "1.5")
 STRENGTH = {("VGG-19 at " if one == "0" else "") + one: f"vgg19 style at {one}" for one in STRENGTHS}
 STRENGTH |= {("SqueezeNet at " if one == "0" else " ") + one: f"squeezenet1_0 style at {one}" for one in STRENGTHS}
-SIZES = (256, 512)
+SIZES = (256,)
 
 
 def table(rows: list[dict[str, str]], columns: dict[str, str]) -> str:
