@@ -7,6 +7,7 @@ import csv
 import importlib
 import itertools
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,9 +41,12 @@ def table(path: Path) -> Table:
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Table]:
     """Runs a benchmark's quick form, checks that its plot and record are there, and returns its table."""
 
-    def run(name: str, *flags: str, result: str | None = None) -> Table:
-        result = result or name
-        benchmark(name, monkeypatch).main(["--quick", "--threads", "1", "--output", str(tmp_path), *flags])
+    def run(name: str, *flags: str, result: str | None = None, here: bool = False) -> Table:
+        result, arguments = result or name, ["--quick", "--threads", "1", "--output", str(tmp_path), *flags]
+        if here:
+            benchmark(name, monkeypatch).main(arguments)
+        else:  # engines and torch leave threads behind, which the next benchmark should not meet
+            subprocess.run([sys.executable, BENCHMARKS / f"{name}.py", *arguments], check=True, timeout=300)
         assert (tmp_path / f"{result}.png").read_bytes().startswith(b"\x89PNG")
         record = json.loads((tmp_path / f"{result}.json").read_text())
         assert record["quick"] and record["command"] == f"python benchmarks/{name}.py" and record["versions"]["torch"]
@@ -106,7 +110,7 @@ def test_the_styles_page_reads_what_johnson_fig5_writes(tmp_path: Path, monkeypa
         tables.add(("monet", "256", photo), {"total": 1.0}, {"photo": (count, [2.0, 1.0])})
     monkeypatch.setattr(page, "DOCS", tmp_path)
     (line,) = (line for line in page.equivalents().splitlines() if "monet" in line)
-    assert line == "| monet | 3, 5, 9 | not measured | not measured | not measured |"
+    assert line == "| monet | 3, 5, 9 | not measured |"
 
 
 def test_johnson_fig5_names_the_painting_that_it_misses(
@@ -225,7 +229,7 @@ def test_each_measure_of_training_speed_keeps_those_before_it(monkeypatch: pytes
 
 
 def test_training_reach_gives_both_the_same_seconds(quick: Callable[..., Table], tmp_path: Path, no_export: None) -> None:
-    rows = {row["trainer"]: row for row in quick("training_reach")}
+    rows = {row["trainer"]: row for row in quick("training_reach", here=True)}
     curves = table(tmp_path / "training_reach_curves.csv")
     ends = {name: [row for row in curves if row["trainer"] == name][-1] for name in rows}
     assert ends["ours"]["steps"] == "8" and ends["ours"]["images"] == "16"
@@ -249,7 +253,7 @@ def test_training_reach_finds_who_was_there_first(monkeypatch: pytest.MonkeyPatc
 
 
 def test_data_waiting_shares_a_steps_time_out(quick: Callable[..., Table], no_export: None) -> None:
-    rows = quick("data_waiting")
+    rows = quick("data_waiting", here=True)
     assert [(row["workers"], row["steps"]) for row in rows] == [("0", "4"), ("1", "4")]
     for row in rows:
         assert 0 < float(row["waiting_share_least"]) <= float(row["waiting_share"]) < 1
