@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,10 +58,8 @@ def tasks(count: int, sides: tuple[int, ...], seed: int) -> Iterator[tuple[str, 
 def soak(count: int, sides: tuple[int, ...], threads: int, seed: int) -> tuple[list[Row], list[tuple]]:
     """Measurements along the way, the first after the warm-up; and a sample of (style, photo, picture)."""
     stylizers = {style: Stylizer(style, threads) for style in STYLES}
-    for style in STYLES:
-        for side in sides:
-            stylizers[style](draw_scene(side, side))
-            stylizers[style](draw_scene(max(sides), side))
+    for style, height, width in product(STYLES, sides, sides):  # the warm-up: memory settles once all sizes were there
+        stylizers[style](draw_scene(height, width))
     every, rows, sample = max(1, count // MEASURED), [{"pictures": 0} | held()], []
     for number, (style, photo) in enumerate(tasks(count, sides, seed), start=1):
         picture = stylizers[style](photo)
