@@ -88,7 +88,7 @@ def test_a_long_side_bounds_the_pictures(device, paced, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
 def test_ctrl_c_ends_the_film_well(device, paced, tmp_path, number):
-    drawn = []
+    drawn, before = [], signal.getsignal(signal.SIGINT)
 
     def draw(pixels):
         drawn.append(pixels)
@@ -98,7 +98,7 @@ def test_ctrl_c_ends_the_film_well(device, paced, tmp_path, number):
 
     assert draw_camera(device, draw, tmp_path / "live.mp4").drawn == 3
     assert 1 <= len(pictures(tmp_path / "live.mp4")) <= 3
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_camera_that_fails_on_the_way_leaves_what_was_drawn(device, paced, tmp_path, monkeypatch):
