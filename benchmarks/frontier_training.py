@@ -123,10 +123,10 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_of(__doc__, NAME)
-    parser.add_argument("--photos", help="folder of photographs, or a COCO folder (none: drawn scenes)")
-    parser.add_argument("--style", help="painting (none: the drawn one)")
+    parser.add_argument("--photos", type=Path, help="folder of photographs, or a COCO folder (none: drawn scenes)")
+    parser.add_argument("--style", type=Path, help="painting (none: the drawn one)")
     parser.add_argument("--style_size", type=int, default=640)
-    parser.add_argument("--vgg19", help="VGG-19's weights: the judge on held-out photographs")
+    parser.add_argument("--vgg19", type=Path, help="VGG-19's weights: the judge on held-out photographs")
     parser.add_argument("--networks", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), metavar="NAME")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=2)
