@@ -58,7 +58,7 @@ class Previews(pl.Callback):
 
 
 class Record(pl.Callback):
-    """What the card tells of a run: seconds spent in steps, and the losses averaged over about the last 50 steps.
+    """What the card tells of a run: seconds spent in steps, precision, and the losses averaged over about the last 50 steps.
 
     Logs images/s over all devices, smoothed likewise. Kept in checkpoints, so that a resumed run counts on.
     """
@@ -66,7 +66,11 @@ class Record(pl.Callback):
     def __init__(self, images_per_step: int) -> None:
         self.images_per_step, self.seconds, self.photos = images_per_step, 0.0, 0
         self.losses: dict[str, Tensor] = {}
+        self.precision = ""
         self._rate, self._last = None, None
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self.precision = str(trainer.precision)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
         images = self.images_per_step * trainer.world_size

@@ -37,6 +37,7 @@ def card_of(settings: TrainSettings, name: str, network: dict, record: Record, h
         "sizes": {"style": settings.style_size, "crop": settings.image_size, "batch": settings.batch_size},
         "seed": settings.seed,
         "steps": settings.steps,
+        "precision": record.precision,
         "photographs_seen": record.photos,
         "seconds": round(record.seconds, 1),
         "images_per_second": round(record.photos / record.seconds, 2) if record.seconds else None,

@@ -20,6 +20,7 @@ from fast_nst.fine_tuning import closest_start, grown
 from fast_nst.images import load_image, save_image
 from fast_nst.losses import PerceptualLoss
 from fast_nst.networks.transformer_net import TransformerNet, rearranged
+from fast_nst.run_trainer import has_bfloat16
 from fast_nst.runs import Run, train
 from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
 from fast_nst.stylizer import Stylizer
@@ -47,6 +48,7 @@ def test_the_run_folder_holds_everything(finished_run):
     assert {path.name for path in folder.previews.iterdir()} == {"step=000010.png", "step=000020.png", "final.png"}
     card = json.loads(folder.card.read_text())
     assert card["photographs_seen"] == 40 and card["steps"] == 20
+    assert card["precision"] == ("bf16-mixed" if has_bfloat16() else "32-true")
     assert card["preview_losses"]["total"] > 0
     assert "photographs seen | 40" in folder.readme.read_text()
 
