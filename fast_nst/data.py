@@ -186,11 +186,17 @@ class Loader(DataLoader[Tensor]):
     """A DataLoader whose workers' UserErrors stay one sentence; PyTorch's own wraps them in a traceback."""
 
     def __iter__(self) -> Iterator[Tensor]:
+        given, error = super().__iter__(), None
         try:
-            yield from super().__iter__()
-        except UserError as error:
-            sentence = str(error).strip().splitlines()[-1]
-            raise type(error)(sentence.removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")) from None
+            yield from given
+        except UserError as caught:
+            error = type(caught), str(caught).strip().splitlines()[-1]
+            caught.with_traceback(None)  # its frames would keep the workers alive
+        finally:
+            del given  # which ends the workers
+        if error:
+            kind, sentence = error
+            raise kind(sentence.removeprefix(f"{kind.__module__}.{kind.__qualname__}: "))
 
 
 def batches(dataset: Dataset[Tensor], positions: Positions, batch_size: int, workers: int) -> Loader:

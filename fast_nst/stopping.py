@@ -19,9 +19,25 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "S
 
 
 def leave_to_parent(*_: object) -> None:
-    """Ignore the signals: in processes that load photographs, since a terminal or a scheduler sends them to all at once."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    """Heed the signals of the parent alone: in processes that load photographs.
+
+    A terminal or a scheduler sends its signals to all processes at once, and it is the parent that answers them; but SIGTERM
+    from the parent itself, which Python sends to whoever is left when it exits, is an end. Only a thread that waits for a
+    signal is told who sent it.
+    """
+    if not hasattr(signal, "sigwaitinfo"):
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while True:
+        sent = signal.sigwaitinfo(SIGNALS)
+        if sent.si_signo == signal.SIGTERM and sent.si_pid == parent:
+            os._exit(0)
 
 
 class StopSignals:

@@ -1,4 +1,9 @@
+import multiprocessing
 import shutil
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +113,28 @@ def test_scenes_have_the_falling_spectrum_of_natural_pictures():
 def test_pixels_survive_the_way_to_tensor_and_back():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     np.testing.assert_array_equal(to_pixels(to_tensor(pixels)), pixels)
+
+
+def test_a_process_ends_although_its_loader_is_still_at_work():
+    code = """
+        import builtins
+        from fast_nst.data import Positions, Scenes, batches
+        builtins.kept = iter(batches(Scenes(16), Positions(0, 99), 1, 1))  # that is what a traceback may do
+        next(builtins.kept)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=120)
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="signals have no sender there")
+def test_workers_heed_no_signal_but_that_of_their_parent():
+    given = iter(batches(Scenes(16), Positions(0, 99), 1, 1))
+    next(given)
+    (worker,) = multiprocessing.active_children()
+    for name in ("TERM", "INT", "USR1"):
+        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    next(given)
+    worker.join(1)
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(60)
+    assert worker.exitcode == 0

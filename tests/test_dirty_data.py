@@ -2,6 +2,7 @@
 
 import errno
 import io
+import multiprocessing
 import os
 import struct
 import zlib
@@ -261,6 +262,7 @@ def test_a_folder_that_stays_away_ends_in_one_sentence_and_the_run_goes_on_when_
     assert str(end.value).startswith(f"the photographs in {folder} cannot be read (No such file or directory), nor could")
     assert "last checkpoint: " in str(end.value) and "step=000010" in str(end.value) and "\n" not in str(end.value)
     assert not (tmp_path / "runs" / "unplugged" / "skipped.txt").exists()
+    assert not multiprocessing.active_children(), "a process that loads photographs outlived the training"
     folder.with_name("away").rename(folder)
     resumed = train(TrainSettings(**settings, name="unplugged", resume=True))
     one, other = (read_checkpoint(run.folder.last)["state_dict"] for run in (whole, resumed))
