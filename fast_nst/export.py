@@ -51,7 +51,7 @@ def export_onnx(
     Args:
         network: the trained network.
         output: a ``.onnx`` file, written whole or not at all.
-        name: the model's name, in its metadata; the row of that name, or the last, is the model's own style.
+        name: the model's name, in its metadata; the row of that name, or the last style, is the model's own.
         card: what is known of the training, in its metadata as JSON.
         opset: version of ONNX's operators.
     Raises:
@@ -68,7 +68,7 @@ def export_onnx(
         graph = onnx.load(draft)
     if (written := opset_of(graph)) != opset:
         raise UserError(f"torch {torch.__version__} writes opset {written} instead of {opset}; choose --opset {written}")
-    own = network.styles.index(name) if name in network.styles else len(network.styles) - 1
+    own = network.styles.index(name) if name in network.styles else network.painted_rows[-1]
     _describe(graph, name, network.styles, own, card or {})
     with atomic_path(output, durable=True) as temporary:
         onnx.save(graph, temporary)

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from fast_nst.colours import colour_transport, transported
-from fast_nst.errors import UserError
+from fast_nst.errors import UserError, unknown
 from fast_nst.losses import PerceptualLoss
 from fast_nst.networks.transformer_net import TransformerNet, rearranged
 from fast_nst.settings import IDENTITY
+from fast_nst.strengths import MAX_STRENGTH, strong
 
 
 class Start(NamedTuple):
@@ -47,6 +48,23 @@ def grown(base: TransformerNet, starts: Mapping[str, Start], only_rows: bool) ->
         network.recolour(network.styles.index(name), start.change, start.offset)
     if only_rows:
         train_only(network, [network.styles.index(name) for name in starts])
+    return network
+
+
+def strengthened(base: TransformerNet, styles: Sequence[str]) -> TransformerNet:
+    """``base`` with a strong row for each of its ``styles``, where the line from ``identity`` leads, to be trained alone.
+
+    Raises:
+        UserError: a style that the base does not have.
+    """
+    for style in styles:
+        if style not in base.styles or IDENTITY not in base.styles:
+            raise unknown("style in the base, where --finetune strong needs one", style, base.styles)
+    copies = {strong(style): style for style in styles}
+    network = rearranged(base, {name: name for name in base.styles} | copies)
+    for new, old in copies.items():
+        network.extrapolate(network.styles.index(new), network.styles.index(old), MAX_STRENGTH)
+    train_only(network, [network.styles.index(name) for name in copies])
     return network
 
 

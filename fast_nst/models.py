@@ -12,6 +12,7 @@ from fast_nst.engines import make_engine
 from fast_nst.errors import UserError, unknown
 from fast_nst.runtimes import OnnxRuntime
 from fast_nst.settings import IDENTITY
+from fast_nst.strengths import row_weights
 
 
 class Model:
@@ -51,7 +52,7 @@ class Model:
         return IDENTITY in self.rows
 
     def weights(self, styles: Mapping[str, float] | None = None, strength: float = 1.0) -> np.ndarray:
-        """A weight for each row, float32 (S,): the mixture of ``styles`` at ``strength``, ``identity`` making up the rest.
+        """A weight for each row, float32 (S,): the mixture of ``styles`` at ``strength``, see ``strengths.row_weights``.
 
         Args:
             styles: row -> share, summing to 1; None is the model's own style.
@@ -61,9 +62,7 @@ class Model:
         for row, share in (styles or {self.own: 1.0}).items():
             if row not in self.rows:
                 raise unknown("style in this model", row, self.rows)
-            weights[self.rows.index(row)] += share * strength
-        if self.has_identity:
-            weights[self.rows.index(IDENTITY)] += 1 - strength
+            weights += np.float32(share) * np.float32(row_weights(row, strength, self.rows))
         return weights
 
     def __call__(self, pictures: np.ndarray, weights: np.ndarray) -> np.ndarray:

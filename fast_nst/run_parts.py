@@ -11,7 +11,7 @@ from PIL import Image
 from fast_nst.data import Photos, Scenes, find_photos, find_preview_photos, readable_photos, to_tensor
 from fast_nst.drawing import drawn_style
 from fast_nst.errors import UserError
-from fast_nst.fine_tuning import Start, closest_start, grown, same_style
+from fast_nst.fine_tuning import Start, closest_start, grown, same_style, strengthened
 from fast_nst.images import load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, layers_of, perceptual_loss
 from fast_nst.networks.loss_network import check_image_size
@@ -63,7 +63,8 @@ def module_of(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: P
     photos = torch.stack([dataset[position] for position in range(settings.batch_size)])
     network = _network(settings, dict(zip(styles, images, strict=True)), criterion, dataset)
     rows = [network.styles.index(name) for name in styles]
-    module = StyleTransferModule(network, criterion, settings.optimizer, settings.steps, rows, settings.seed)
+    beyond = settings.finetune == "strong"
+    module = StyleTransferModule(network, criterion, settings.optimizer, settings.steps, rows, settings.seed, beyond)
     if settings.compile:
         compile_networks(module, photos)
     return module
@@ -73,12 +74,16 @@ def _network(
     settings: TrainSettings, paintings: dict[str, torch.Tensor], criterion: PerceptualLoss, dataset: Photos | Scenes
 ) -> TransformerNet:
     """A new network, or the base with a row for each of ``paintings``, (3, h, w) in [0, 1]."""
+    if settings.base is None and settings.finetune != "all":
+        raise UserError(f"--finetune {settings.finetune} needs a trained network: add --from base")
     if settings.base is None:
         return TransformerNet(settings.preset, settings.width, [IDENTITY, *paintings])
     base = load_network(settings.base)
     for key, wanted in (("preset", settings.preset if settings.preset != PRESETS[0] else None), ("width", settings.width)):
         if wanted not in (None, base.config[key]):
             raise UserError(f"the base {settings.base} has {key} {base.config[key]}, not {wanted}; leave --{key} out")
+    if settings.finetune == "strong":
+        return strengthened(base, list(paintings))
     return grown(base, _starts(base, paintings, criterion, dataset), settings.finetune == "norm")
 
 

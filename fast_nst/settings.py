@@ -105,7 +105,8 @@ class TrainSettings:
         base: start from a trained network: base, which ships in the package, a run's folder or a checkpoint (none: from
             scratch). On the command line, --from.
         finetune: with a base, train all of the network, or only the new style's scales and shifts (norm), which keeps the
-            base's styles in the model.
+            base's styles in the model; strong gives styles that the base has, known by their pictures' file names, a row
+            for strength 1.5 each.
         preset: the network, fast or johnson (Johnson et al. 2016); a base brings its own.
         width: channels of the network (none: 48 for fast, 32 for johnson, a base's own).
         loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
@@ -133,7 +134,7 @@ class TrainSettings:
     name: str | None = None
     checkpoints: str = "checkpoints"
     base: str | None = None
-    finetune: Literal["all", "norm"] = "all"
+    finetune: Literal["all", "norm", "strong"] = "all"
     preset: str = "fast"
     width: int | None = None
     loss_network: str = "lite"

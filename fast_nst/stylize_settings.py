@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fast_nst.settings import in_range
+from fast_nst.strengths import MAX_STRENGTH
 
 MIN_SIDE = 16
-MAX_STRENGTH = 1.5
 STROKES = (0.125, 8.0)
 TILE = ("auto", "always", "never")
 

@@ -14,8 +14,9 @@ from fast_nst.images import to_rgb
 from fast_nst.looks import mixed, resized, soft_mask, with_colours_of
 from fast_nst.models import Model
 from fast_nst.settings import in_range
+from fast_nst.strengths import MAX_STRENGTH
 from fast_nst.styles import Part, parse_blend, plan_blend
-from fast_nst.stylize_settings import MAX_STRENGTH, MIN_SIDE, STROKES, TILE
+from fast_nst.stylize_settings import MIN_SIDE, STROKES, TILE
 
 if TYPE_CHECKING:
     from fast_nst.steady_model import SteadyModel

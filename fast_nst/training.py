@@ -22,12 +22,12 @@ from torch import Tensor
 from fast_nst.losses import LossTerms, PerceptualLoss
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.settings import IDENTITY, OptimizerSettings
+from fast_nst.strengths import MAX_STRENGTH
 
 Network = Callable[[Tensor, Tensor], Tensor]
 Criterion = Callable[..., LossTerms]
 
 FIRST_STYLE_SHARE = 0.1
-MAX_STRENGTH = 1.5
 
 
 class StyleTransferModule(pl.LightningModule):
@@ -43,6 +43,7 @@ class StyleTransferModule(pl.LightningModule):
         steps: length of the run.
         rows: the network's rows that are trained, in the order of the criterion's style pictures.
         seed: of the strengths.
+        beyond: learn strengths beyond 1 alone, for strong rows.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class StyleTransferModule(pl.LightningModule):
         steps: int,
         rows: Sequence[int] | None = None,
         seed: int = 0,
+        beyond: bool = False,
     ) -> None:
         super().__init__()
         self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
@@ -60,6 +62,7 @@ class StyleTransferModule(pl.LightningModule):
         self.__dict__["criterion"] = criterion
         self.last_terms: dict[str, Tensor] = {}
         self.last_pictures: Tensor | None = None
+        self.usual, self.random = (MAX_STRENGTH, (1, MAX_STRENGTH)) if beyond else (1.0, (0, 1, MAX_STRENGTH))  # strengths
         self.rate_factor = 1.0  # of the learning rate; lower after a divergence
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
@@ -73,21 +76,21 @@ class StyleTransferModule(pl.LightningModule):
         ``network`` and ``criterion`` stand in for the module's own.
         """
         photos = photos.contiguous(memory_format=torch.channels_last)
-        style = self.styles_of_step(len(photos)).to(photos.device)
-        strengths = self.strengths_of_step(len(photos)).to(photos.device)
-        rows = torch.tensor(self.rows, device=photos.device)[style]
+        style, strengths = self.styles_of_step(len(photos)), self.strengths_of_step(len(photos))
+        rows = torch.tensor(self.rows)[style]
         network = self.network if network is None else network
         criterion = self.criterion if criterion is None else criterion
         pictures = network(photos, self.network.mixture(rows, strengths, like=photos))
         self.last_pictures = pictures.detach()
-        return criterion(pictures, photos, style, self.style_share() * strengths.square())
+        shares = self.style_share() * strengths.square()
+        return criterion(pictures, photos, style.to(photos.device), shares.to(photos.device))
 
     @torch.no_grad()
-    def stylised(self, photos: Tensor, style: int, strength: float = 1.0) -> Tensor:
+    def stylised(self, photos: Tensor, style: int) -> Tensor:
         """``photos`` (B, 3, H, W) of any size under the style picture ``style``, outside of training."""
         self.network.eval()
         photos = photos.to(self.device)
-        weights = self.network.mixture([self.rows[style]] * len(photos), strength, like=photos)
+        weights = self.network.mixture([self.rows[style]] * len(photos), self.usual, like=photos)
         pictures = self.network.forward(photos, weights)  # past torch.compile: every photo has its own size
         self.network.train()
         return pictures
@@ -98,16 +101,17 @@ class StyleTransferModule(pl.LightningModule):
         return torch.arange(first, first + count) % len(self.rows)
 
     def strengths_of_step(self, count: int) -> Tensor:
-        """The strength of each picture of this step's batch, (B,): 1, or for `strength_share` random.
+        """The strength of each picture of this step's batch, (B,): the usual 1, or for `strength_share` random.
 
-        Of the random ones, half are short of the style, in [0, 1], and half beyond it, in [1, 1.5].
+        Of the random ones, half are short of the style, in [0, 1], and half beyond it, in [1, 1.5]. Where strong rows learn,
+        1.5 is usual and [1, 1.5] random.
         """
         if IDENTITY not in self.network.styles:
             return torch.ones(count)
         numbers = np.random.default_rng((self.seed, self.global_step, self.global_rank))
         random = numbers.random(count) < self.settings.strength_share
-        strengths = np.where(random, np.interp(numbers.random(count), (0, 0.5, 1), (0, 1, MAX_STRENGTH)), 1.0)
-        return torch.from_numpy(strengths).float()
+        places = np.linspace(0, 1, len(self.random))
+        return torch.from_numpy(np.where(random, np.interp(numbers.random(count), places, self.random), self.usual)).float()
 
     def _processes(self) -> int:
         return self.trainer.world_size if self._trainer is not None else 1

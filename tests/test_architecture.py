@@ -11,7 +11,7 @@ FLOORS = [
     {"files", "stopping", "onnx_checks", "config_files"},
     {"settings", "functional", "images", "drawing", "tensor_files", "film", "layer_files"}
     | {"measuring", "runtimes", "engine_cache", "conversions", "norms"},
-    {"engines", "photo_files"},
+    {"engines", "photo_files", "strengths"},
     {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "models"}
     | {
         "style_statistics",

@@ -245,7 +245,7 @@ TRAININGS = st.builds(
     TrainSettings,
     style=st.none() | NAMES | st.lists(NAMES, min_size=1, max_size=3),
     name=st.none() | NAMES,
-    finetune=st.sampled_from(["all", "norm"]),
+    finetune=st.sampled_from(["all", "norm", "strong"]),
     width=st.none() | st.integers(1, 512),
     loss=LOSSES,
     optimizer=OPTIMIZERS,

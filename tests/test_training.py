@@ -16,9 +16,10 @@ from fast_nst.callbacks import Previews
 from fast_nst.cli import main
 from fast_nst.drawing import draw_painting
 from fast_nst.errors import UserError
-from fast_nst.fine_tuning import closest_start, grown
+from fast_nst.fine_tuning import closest_start, grown, strengthened
 from fast_nst.images import load_image, save_image
 from fast_nst.losses import PerceptualLoss
+from fast_nst.models import Model
 from fast_nst.networks.transformer_net import TransformerNet, rearranged
 from fast_nst.run_trainer import has_bfloat16
 from fast_nst.runs import Run, train
@@ -279,6 +280,56 @@ def test_a_new_style_starts_in_the_colours_of_its_painting(lite):
     }
     assert torch.allclose(means["mine"], painting.mean((1, 2)), atol=0.03)
     assert not torch.allclose(means["other"], painting.mean((1, 2)), atol=0.1)
+
+
+def test_strong_rows_start_where_the_line_from_the_photograph_leads(tiny_base):
+    base, photo = load_network(tiny_base), torch.rand(1, 3, 32, 40)
+    with torch.no_grad():
+        for table in base.tables().values():
+            table.add_(0.1 * torch.randn_like(table))
+    network = strengthened(base, ["b"])
+    assert network.styles == ["identity", "a", "b", "b@1.5"]
+    assert [network.styles[row] for row in network.painted_rows] == ["a", "b"]
+    for strength in (0.5, 1.0, 1.25, 1.5):
+        expected = base(photo, base.mixture([2], strength, like=photo))
+        torch.testing.assert_close(network(photo, network.mixture([2], strength, like=photo)), expected, atol=1e-4, rtol=0)
+    assert network.mixture([2], 1.5, like=photo).tolist() == [[0, 0, 0, 1]]
+
+
+def test_strong_rows_learn_alone_and_are_drawn_by_the_exported_model(tiny_settings, tiny_base, tmp_path):
+    for seed, name in ((1, "a"), (2, "b")):
+        save_image(draw_painting(64, 48, seed=seed), tmp_path / f"{name}.png")
+    paintings = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    settings = {**tiny_settings, "steps": 4, "style": paintings, "name": "stronger", "base": str(tiny_base)}
+    run = train(TrainSettings(**settings, finetune="strong"))
+    base, network = load_network(tiny_base), load_network(run.folder.path)
+    assert network.styles == ["identity", "a", "b", "a@1.5", "b@1.5"]
+    torch.testing.assert_close(rearranged(network, {name: name for name in base.styles}).state_dict(), base.state_dict())
+    scale, start = (net.tables()["net.trunk.0.first.norm.scale"] for net in (network, strengthened(base, ["a", "b"])))
+    assert not torch.allclose(scale[3], start[3], atol=1e-4) and not torch.allclose(scale[4], start[4], atol=1e-4)
+    model = Model(run.folder.onnx)
+    assert model.own == "b" and model.weights({"a": 1.0}, 1.25).tolist() == [0, 0.5, 0, 0.5, 0]
+    blend = model.weights({"a": 0.5, "b": 0.5}, 1.5).tolist()
+    assert blend == [0, 0, 0, 0.5, 0.5]
+
+
+def test_a_strong_row_needs_its_style_in_the_base(tiny_settings, tiny_base):
+    with pytest.raises(UserError, match="style in the base, where --finetune strong needs one"):
+        train(TrainSettings(**tiny_settings, name="unheard_of", base=str(tiny_base), finetune="strong"))
+
+
+def test_rows_alone_cannot_learn_without_a_base(tiny_settings):
+    with pytest.raises(UserError, match="--finetune norm needs a trained network: add --from base"):
+        train(TrainSettings(**tiny_settings, name="from_nothing", finetune="norm"))
+
+
+def test_strong_rows_see_strengths_beyond_1_alone(lite):
+    network = TransformerNet("fast", 12, ["identity", "a", "a@1.5"])
+    settings = OptimizerSettings(strength_share=0.5)
+    criterion = PerceptualLoss(lite, [torch.rand(3, 32, 32)], LossSettings())
+    strengths = StyleTransferModule(network, criterion, settings, 10, [1], beyond=True).strengths_of_step(400)
+    assert strengths.min() >= 1 and strengths.max() == 1.5
+    assert 0.4 < (strengths == 1.5).float().mean() < 0.6 and (strengths < 1.25).any()
 
 
 def test_a_name_that_the_base_has_is_refused(tiny_settings, tiny_base):

@@ -10,7 +10,8 @@ size from 16 x 16 up; the result has the same size. Two presets:
   convolutions would be as fast, but drew blocks of 4 pixels; nearest-neighbour upsampling drew a hatching.)
 
 A style is a row of the norms' tables and of the last layer's. The row called ``identity`` is the photograph itself: it
-silences the last convolution and lets the photograph past, so mixing it with another row sets that style's strength.
+silences the last convolution and lets the photograph past, so mixing it with another row sets that style's strength; a row
+called ``NAME@1.5`` is the style NAME at that strength (see ``strengths``).
 
 Departures from the paper: instance norm instead of batch norm (Ulyanov et al. 2016), conditional on the style (Dumoulin et
 al. 2017); reflection padding at every convolution instead of once; no fractional strides and no tanh at the end; a gate
@@ -29,6 +30,7 @@ from torch.nn import functional as F
 from fast_nst.errors import UserError, unknown
 from fast_nst.functional import at_least_float32
 from fast_nst.settings import IDENTITY
+from fast_nst.strengths import is_style, row_weights
 
 PRESETS = ("fast", "johnson")
 DEFAULT_WIDTHS = {"fast": 48, "johnson": 32}
@@ -36,6 +38,7 @@ MIN_SIDE = 16
 EPSILON = 1e-5
 TABLES = {"scale", "shift", "colour", "gate"}  # parameters with a row for each style
 MAX_STYLES = 1024
+IDENTITY_PICTURE = {"colour": 0.0, "shift": 0.0, "gate": 1.0}  # of the row ``identity`` in ``Picture``, whatever it learnt
 
 
 class ConditionalInstanceNorm(nn.Module):
@@ -253,42 +256,47 @@ class TransformerNet(nn.Module):
 
     @property
     def painted_rows(self) -> list[int]:
-        """The rows of styles: all but ``identity``."""
-        return [row for row, name in enumerate(self.styles) if name != IDENTITY]
+        """The rows of styles: all but ``identity`` and strong ones."""
+        return [row for row, name in enumerate(self.styles) if is_style(name, self.styles)]
 
     def forward(self, images: Tensor, style: Tensor | None = None) -> Tensor:
         """Stylise ``images`` (B, 3, H, W) in [0, 1].
 
         Args:
             images: photographs of at least 16 x 16 pixels.
-            style: a weight for each row, shape (B, S) or (1, S) for all pictures alike; None is the last row.
+            style: a weight for each row, shape (B, S) or (1, S) for all pictures alike; None is the last style.
         Returns:
             pictures of the same shape; values may leave [0, 1] a little, so clamp them to show them.
         """
         height, width = images.shape[-2:]
         if style is None:
-            style = self.mixture([len(self.styles) - 1] * images.shape[0], like=images)
+            style = self.mixture([self.painted_rows[-1]] * images.shape[0], like=images)
         return self.net(images, style)[..., :height, :width]
 
     def mixture(self, rows: Tensor | Sequence[int], strengths: Tensor | float = 1.0, *, like: Tensor) -> Tensor:
-        """Style weights (B, S), a row for each picture at a strength of its own; ``identity`` makes up the rest.
+        """Style weights (B, S), a row for each picture at a strength of its own; see ``strengths.row_weights``.
 
         Args:
             rows: B of them.
             strengths: (B,) or one for all; 0 is the photograph, 1 the style, more exaggerates it.
             like: a tensor on the device to use.
         """
-        rows = torch.as_tensor(rows, device=like.device)
-        weights = F.one_hot(rows, len(self.styles)).to(torch.float32)
-        if IDENTITY not in self.styles:
-            return weights
-        rest = F.one_hot(torch.full_like(rows, self.styles.index(IDENTITY)), len(self.styles)).to(torch.float32)
-        strengths = torch.as_tensor(strengths, dtype=torch.float32, device=like.device).reshape(-1, 1)
-        return strengths * weights + (1 - strengths) * rest
+        strengths = torch.as_tensor(strengths).expand(len(rows)).tolist()
+        names = [self.styles[row] for row in torch.as_tensor(rows).tolist()]
+        weights = [row_weights(name, strength, self.styles) for name, strength in zip(names, strengths, strict=True)]
+        return torch.tensor(weights, dtype=torch.float32).to(like.device)
 
     def recolour(self, row: int, change: Tensor, offset: Tensor) -> None:
         """See ``Picture.recolour``."""
         self.net.out.recolour(row, change, offset)
+
+    @torch.no_grad()
+    def extrapolate(self, row: int, style: int, strength: float) -> None:
+        """Set ``row`` to where the line from ``identity`` through row ``style`` leads at ``strength``."""
+        identity = self.styles.index(IDENTITY)
+        for name, table in self.tables().items():
+            origin = IDENTITY_PICTURE.get(name.removeprefix("net.out."), table[identity])
+            table[row] = strength * table[style] + (1 - strength) * origin
 
     def tables(self) -> dict[str, nn.Parameter]:
         """The parameters that hold a row for each style, by name."""
