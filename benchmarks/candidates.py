@@ -16,9 +16,9 @@ from fast_nst.networks.transformer_net import (
     ConditionalInstanceNorm,
     ConvNorm,
     FastNet,
+    ReflectedConv,
     TransformerNet,
     UpsampleConvNorm,
-    reflected_conv,
 )
 
 STYLES = ("identity", "style")
@@ -43,7 +43,7 @@ class OneNorm(nn.Module):
     def __init__(self, channels: int, styles: int) -> None:
         super().__init__()
         self.first = ConvNorm(channels, channels, 3, styles)
-        self.second = reflected_conv(channels, channels, 3)
+        self.second = ReflectedConv(channels, channels, 3)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         return x + self.second(self.first(x, style))
@@ -96,8 +96,8 @@ def with_upsampling(kind: Callable[..., nn.Module], net: FastNet) -> None:
 def with_zero_padding(net: FastNet) -> None:
     """Zeros at the border, which draw a frame: the most that cheaper padding could gain."""
     for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            module.padding_mode = "zeros"
+        if isinstance(module, ReflectedConv):
+            module.borders = "constant"
 
 
 CANDIDATES: dict[str, Callable[[], TransformerNet]] = {

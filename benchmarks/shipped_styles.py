@@ -28,13 +28,13 @@ from fast_nst.styles import shipped_styles
 from fast_nst.stylizer import Stylizer
 
 STYLE_SIZE = 640
-STRENGTHS = (0.0, 0.3, 0.6, 1.0, 1.5)
+STRENGTHS = (0.0, 0.3, 0.6, 1.0, 1.25, 1.5)
 TABLE = Path(__file__).parents[1] / "docs" / "benchmarks" / "styles.csv"
 
 
 @torch.no_grad()
 def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: list[LossNetwork]) -> dict[str, float]:
-    """Structure r and Gram distances at full strength, and SqueezeNet's and VGG-19's style distance at every strength."""
+    """Gram distances at full strength, structure r from there on, and both networks' style distance at every strength."""
     target = to_tensor(np.asarray(resize_long_side(open_image(painting), STYLE_SIZE)))[None]
     grams = [{layer: gram_matrix(value) for layer, value in network(target).items()} for network in networks]
     of_photos = [[network(to_tensor(photo)[None]) for photo in photos] for network in networks]
@@ -51,7 +51,9 @@ def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: li
             row[f"{network.name} style at {strength:g}"] = float(np.mean([value[1] for value in means.values()]))
             if strength == 1:
                 row |= {f"{network.name} Gram {layer}": float(value[1]) for layer, value in means.items()}
-                row |= {f"{network.name} r {layer}": float(value[3]) for layer, value in means.items()}
+            if strength >= 1:
+                suffix = "" if strength == 1 else f" at {strength:g}"
+                row |= {f"{network.name} r {layer}{suffix}": float(value[3]) for layer, value in means.items()}
     return row
 
 

@@ -5,7 +5,8 @@
     python benchmarks/showcase.py strengths --output docs/images/strengths
 
 `model` puts photographs above what a model makes of them (with --drawn, the painting that the package draws comes first),
-`styles` shows one photograph in every shipped style, and `strengths` writes a row for each style: photograph, 0.3, 0.6, 1.
+`styles` shows one photograph in every shipped style, and `strengths` writes a row for each style: the photograph, and it at
+0.3, 0.6, 1 and 1.5.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from fast_nst.images import contact_sheet, labelled_sheet, resize_long_side, sav
 from fast_nst.styles import shipped_styles
 from fast_nst.stylizer import Stylizer
 
-STRENGTHS = (0.3, 0.6, 1.0)
+STRENGTHS = (0.3, 0.6, 1.0, 1.5)
 
 
 def photographs(size: int) -> list[np.ndarray]:

@@ -30,9 +30,10 @@ QUALITY = {
     "r relu3_3": "vgg19 r relu3_3",
     "r relu4_2": "vgg19 r relu4_2",
 }
-STRENGTHS = ("0", "0.3", "0.6", "1", "1.5")
+STRENGTHS = ("0", "0.3", "0.6", "1", "1.25", "1.5")
 STRENGTH = {("VGG-19 at " if one == "0" else "") + one: f"vgg19 style at {one}" for one in STRENGTHS}
 STRENGTH |= {("SqueezeNet at " if one == "0" else " ") + one: f"squeezenet1_0 style at {one}" for one in STRENGTHS}
+STRENGTH |= {"r relu3_3 at 1.5": "vgg19 r relu3_3 at 1.5"}
 SIZES = (256,)
 
 
@@ -69,7 +70,7 @@ def gallery() -> str:
     parts = []
     for name, style in shipped_styles().items():
         line = f"{style.painter}, *{style.title}*, {style.year}; {style.licence}."
-        parts.append(f"## {name}\n\n{line}\n\n![photograph, and strength 0.3, 0.6 and 1](images/strengths/{name}.jpg)")
+        parts.append(f"## {name}\n\n{line}\n\n![photograph, and strength 0.3, 0.6, 1 and 1.5](images/strengths/{name}.jpg)")
     return "\n\n".join(parts)
 
 

@@ -325,7 +325,6 @@ def _stylize_camera(settings: StylizeSettings, stylizer: Stylizer | None) -> lis
         _check_single(Job(None, target), settings.overwrite)
     mask = open_image(settings.mask) if settings.mask else None
     film = (stylizer or stylizer_of(settings)).for_film(settings.stabilize)
-    print(f"drawing camera {settings.camera}; Ctrl-C ends it", file=sys.stderr)
     seen = draw_camera(settings.camera, lambda pixels: film(pixels, mask), target, settings.size)
     print(f"{seen.drawn} pictures drawn, {seen.passed_over} passed over for newer ones", file=sys.stderr)
     return [target] if target else []

@@ -61,6 +61,7 @@ def draw_camera(device: str, draw: Draw, target: Path | None = None, long_side: 
     if target is not None:
         check_live_film(target)
     with _opened(device) as given, _window() if target is None else _film(target) as show, StopSignals() as signals:
+        print(f"drawing camera {device}; Ctrl-C ends it", file=sys.stderr)
         signals.deferred = True  # until the picture at hand is drawn; the second Ctrl-C ends at once
         newest = _Newest(given, long_side or LONG_SIDE, lambda: signals.asked > 0)
         seen = newest.drawn_with(draw, show)

@@ -11,7 +11,9 @@ import torch
 
 import fast_nst
 from fast_nst.callbacks import Record
+from fast_nst.errors import UserError
 from fast_nst.settings import TrainSettings
+from fast_nst.weights import find_weights
 
 LICENCE_NOTES = (
     "The model derives from the style picture and the photographs; their licences apply to what you publish. "
@@ -27,6 +29,7 @@ def card_of(settings: TrainSettings, name: str, network: dict, record: Record, h
         if isinstance(settings.style, list)
         else _picture(settings.style),
         "data": _data(settings.data),
+        "base": _base(settings),
         "network": dict(network),
         "loss_network": {
             "name": settings.loss_network,
@@ -62,7 +65,7 @@ def readme_of(card: dict) -> str:
     lines += [
         f"| {key.replace('_', ' ')} | {_readable(value)} |"
         for key, value in card.items()
-        if key not in ("name", "licence_notes")
+        if key not in ("name", "licence_notes") and value is not None
     ]
     return "\n".join([*lines, "", card["licence_notes"], ""])
 
@@ -80,6 +83,17 @@ def _picture(path: str | None, absent: str = "drawn by fast_nst") -> dict | str:
         return absent
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return {"file": Path(path).name, "sha256": digest[:16]}
+
+
+def _base(settings: TrainSettings) -> dict | None:
+    """The network that training started from, and what of it was trained."""
+    if settings.base is None:
+        return None
+    try:
+        weights = _picture(find_weights(settings.base))
+    except UserError:  # moved since the start
+        weights = {"file": Path(settings.base).name}
+    return {"name": Path(settings.base).name, **weights, "finetune": settings.finetune}
 
 
 def _data(data: str | list[str] | None) -> str | list[str]:

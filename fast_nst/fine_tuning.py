@@ -17,7 +17,7 @@ from fast_nst.errors import UserError, unknown
 from fast_nst.losses import PerceptualLoss
 from fast_nst.networks.transformer_net import TransformerNet, rearranged
 from fast_nst.settings import IDENTITY
-from fast_nst.strengths import MAX_STRENGTH, strong
+from fast_nst.strengths import strong
 
 
 class Start(NamedTuple):
@@ -52,7 +52,7 @@ def grown(base: TransformerNet, starts: Mapping[str, Start], only_rows: bool) ->
 
 
 def strengthened(base: TransformerNet, styles: Sequence[str]) -> TransformerNet:
-    """``base`` with a strong row for each of its ``styles``, where the line from ``identity`` leads, to be trained alone.
+    """``base`` with a strong row for each of its ``styles``, which starts as the style's own, to be trained alone.
 
     Raises:
         UserError: a style that the base does not have.
@@ -62,8 +62,6 @@ def strengthened(base: TransformerNet, styles: Sequence[str]) -> TransformerNet:
             raise unknown("style in the base, where --finetune strong needs one", style, base.styles)
     copies = {strong(style): style for style in styles}
     network = rearranged(base, {name: name for name in base.styles} | copies)
-    for new, old in copies.items():
-        network.extrapolate(network.styles.index(new), network.styles.index(old), MAX_STRENGTH)
     train_only(network, [network.styles.index(name) for name in copies])
     return network
 

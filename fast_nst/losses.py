@@ -116,10 +116,9 @@ class PerceptualLoss(nn.Module):
         return torch.stack(values).mean()
 
     def _distance(self, value: Tensor, target: Tensor) -> Tensor:
-        distance = (at_least_float32(value) - at_least_float32(target)).square().flatten(1).mean(1)  # (B,)
-        if not self.settings.normalize:
-            return distance
-        return distance / at_least_float32(target).square().flatten(1).mean(1).clamp_min(1e-12)
+        value, target = at_least_float32(value), at_least_float32(target)
+        distance = _mean_square(value - target)
+        return distance / _mean_square(target).clamp_min(1e-12) if self.settings.normalize else distance
 
     def _combined(self, distances: list[Tensor], weights: Sequence[float]) -> Tensor:
         total = sum(weight * distance for weight, distance in zip(weights, distances, strict=True))
@@ -130,6 +129,12 @@ class PerceptualLoss(nn.Module):
         check_image_size(self.network.name, self.style_layers, *image.shape[-2:], what="the style picture")
         features = self.network(image[None].to(self.network.mean.device), self.style_layers)
         return {layer: gram_matrix(features[layer]) for layer in self.style_layers}
+
+
+def _mean_square(values: Tensor) -> Tensor:
+    """Over all dimensions but the first, shape (B,): as a norm, which reads and derives in one pass each."""
+    dimensions = tuple(range(1, values.dim()))
+    return torch.linalg.vector_norm(values, dim=dimensions).square() / values[0].numel()
 
 
 def layers_of(network_name: str, settings: LossSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:

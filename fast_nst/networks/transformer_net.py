@@ -38,7 +38,6 @@ MIN_SIDE = 16
 EPSILON = 1e-5
 TABLES = {"scale", "shift", "colour", "gate"}  # parameters with a row for each style
 MAX_STYLES = 1024
-IDENTITY_PICTURE = {"colour": 0.0, "shift": 0.0, "gate": 1.0}  # of the row ``identity`` in ``Picture``, whatever it learnt
 
 
 class ConditionalInstanceNorm(nn.Module):
@@ -46,7 +45,8 @@ class ConditionalInstanceNorm(nn.Module):
 
     y = scale[s] * (x - mean(x)) / sqrt(var(x) + eps) + shift[s], mean and variance over the pixels of each channel
 
-    Statistics are float32 under autocast too, as sums over pixels overflow float16.
+    Statistics are float32 under autocast too, as sums over pixels overflow float16; of bfloat16 on a processor, the kernel
+    keeps them so by itself.
 
     Args:
         channels: C.
@@ -63,9 +63,9 @@ class ConditionalInstanceNorm(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             style = style.to(self.scale.dtype)
             scale, shift = style @ self.scale, style @ self.shift  # (B, C)
-            values = at_least_float32(x)
+            values = x if x.dtype == torch.bfloat16 and x.device.type == "cpu" else at_least_float32(x)
             if torch.compiler.is_exporting():
-                return _explicit_norm(values, scale, shift)
+                return _explicit_norm(at_least_float32(x), scale, shift)
             return _grouped_norm(values, scale, shift).to(x.dtype)
 
 
@@ -93,7 +93,7 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, styles: int, stride: int = 1, activate: bool = True) -> None:
         super().__init__()
-        self.conv = reflected_conv(inputs, outputs, kernel, stride)
+        self.conv = ReflectedConv(inputs, outputs, kernel, stride)
         self.norm = ConditionalInstanceNorm(outputs, styles)
         self.activate = activate
 
@@ -149,7 +149,7 @@ class Picture(nn.Module):
 
     def __init__(self, inputs: int, channels: int, kernel: int, styles: Sequence[str]) -> None:
         super().__init__()
-        self.conv = reflected_conv(inputs, channels, kernel, bias=False)
+        self.conv = ReflectedConv(inputs, channels, kernel, bias=False)
         with torch.no_grad():
             self.conv.weight.mul_(0.5)
         colour = torch.eye(3) if channels == 3 else nn.init.orthogonal_(torch.empty(3, channels))
@@ -290,14 +290,6 @@ class TransformerNet(nn.Module):
         """See ``Picture.recolour``."""
         self.net.out.recolour(row, change, offset)
 
-    @torch.no_grad()
-    def extrapolate(self, row: int, style: int, strength: float) -> None:
-        """Set ``row`` to where the line from ``identity`` through row ``style`` leads at ``strength``."""
-        identity = self.styles.index(IDENTITY)
-        for name, table in self.tables().items():
-            origin = IDENTITY_PICTURE.get(name.removeprefix("net.out."), table[identity])
-            table[row] = strength * table[style] + (1 - strength) * origin
-
     def tables(self) -> dict[str, nn.Parameter]:
         """The parameters that hold a row for each style, by name."""
         return {name: value for name, value in self.named_parameters() if name.rpartition(".")[2] in TABLES}
@@ -329,9 +321,18 @@ def checked_names(styles: Sequence[str]) -> list[str]:
     return names
 
 
-def reflected_conv(inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
-    """A convolution that keeps the size (or divides it by ``stride``, rounding up) and sees mirrored borders: no frame."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect", bias=bias)
+class ReflectedConv(nn.Conv2d):
+    """A convolution that keeps the size (or divides it by ``stride``, rounding up) and sees mirrored borders: no frame.
+
+    It pads in the precision that it is given, where autocast would pad in float32.
+    """
+
+    borders = "reflect"
+
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            padded = F.pad(input, [self.kernel_size[0] // 2] * 4, mode=self.borders)
+        return super().forward(padded)
 
 
 def _pad_to_multiple_of_4(x: Tensor) -> Tensor:
