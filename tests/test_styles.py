@@ -12,6 +12,7 @@ from fast_nst.export import export_onnx
 from fast_nst.looks import SRGB_TO_LIGHT, mixed
 from fast_nst.models import Model
 from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.strengths import strong
 from fast_nst.styles import add_style, added_styles, find_style, find_styles, parse_blend, plan_blend, remove_style
 from fast_nst.stylizer import Stylizer
 
@@ -55,7 +56,7 @@ def test_every_shipped_style_is_a_row_of_the_shipped_model():
     shipped = styles.shipped_styles()
     assert len(shipped) == 9
     model = Model(styles.SHIPPED / "base.onnx")
-    assert {"identity", *shipped} == set(model.rows)
+    assert {"identity", *shipped, *map(strong, shipped)} == set(model.rows)
     assert all(style.title and style.painter and style.year and style.licence for style in shipped.values())
 
 
