@@ -1,7 +1,7 @@
 """Growth: time and memory against pixels, pictures in a folder, styles in a model, and threads and workers.
 
     python benchmarks/growth.py                               # all four
-    python benchmarks/growth.py --part pixels --most 100      # up to 100 megapixels; over 24 in tiles, as the command does
+    python benchmarks/growth.py --part pixels --most 100      # up to 100 megapixels; over 12 in tiles, as the command does
 
 Each part leaves a table and a plot of its own: growth_pixels, growth_folder, growth_styles and growth_threads. Pictures and
 folders are drawn by processes of their own, whose peak memory holds all libraries (``alone``); sizes take turns.
@@ -36,7 +36,7 @@ from fast_nst.export import export_onnx
 from fast_nst.models import Model
 from fast_nst.networks.transformer_net import rearranged
 from fast_nst.styles import SHIPPED
-from fast_nst.stylizer import MAX_PIXELS
+from fast_nst.stylizer import TILED_ABOVE
 from fast_nst.weights import load_network
 
 MEGAPIXELS = (0.0655, 0.262, 1.05, 4, 12, 23.5, 25, 50, 100)
@@ -59,7 +59,7 @@ def pixels(settings: argparse.Namespace) -> list[Row]:
 
 
 def _way(megapixels: float) -> str:
-    return "tiled" if round(math.sqrt(megapixels) * 1000) ** 2 > MAX_PIXELS else "whole"
+    return "tiled" if round(math.sqrt(megapixels) * 1000) ** 2 > TILED_ABOVE else "whole"
 
 
 def folder(settings: argparse.Namespace) -> list[Row]:

@@ -21,7 +21,8 @@ from fast_nst.stylize_settings import MIN_SIDE, STROKES, TILE
 if TYPE_CHECKING:
     from fast_nst.steady_model import SteadyModel
 
-MAX_PIXELS = 24_000_000
+MAX_PIXELS = 24_000_000  # of a picture that is drawn whole, in some 7 GB
+TILED_ABOVE = 12_000_000  # pixels; from here on tiles take no longer, and a fraction of the memory
 BATCH_PIXELS = 4_000_000  # of the pictures that are drawn together, about a gigabyte at work
 CPU = "cpu"
 
@@ -41,7 +42,7 @@ class Stylizer:
         preserve_color: keep the photograph's own colours, and take light and dark alone from the style.
         engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here.
         provider: what the engine draws on: cpu, cuda, coreml, ...; None is its own choice.
-        tile: draw in tiles, which look as if drawn at once: auto, for pictures over 24 megapixels; always or never.
+        tile: draw in tiles, which look as if drawn at once: auto, for pictures over 12 megapixels; always or never.
     Raises:
         UserError: no such style, model or engine, weights that make no blend, or a number out of range.
     """
@@ -150,7 +151,7 @@ class _Part:
     def _drawn(self, batch: np.ndarray) -> np.ndarray:
         if self.steady:
             return self.steady(batch)
-        if self.tile == "always" or (self.tile == "auto" and batch.shape[1] * batch.shape[2] > MAX_PIXELS):
+        if self.tile == "always" or (self.tile == "auto" and batch.shape[1] * batch.shape[2] > TILED_ABOVE):
             from fast_nst.tiles import tiled
 
             pictures = [tiled(self.model, picture, self.weights) for picture in batch]
