@@ -1,7 +1,7 @@
 """Growth: time and memory against pixels, pictures in a folder, styles in a model, and threads and workers.
 
     python benchmarks/growth.py                               # all four
-    python benchmarks/growth.py --part pixels --most 100      # up to 100 megapixels; over 12 in tiles, as the command does
+    python benchmarks/growth.py --part pixels --most 100      # up to 100 megapixels; from 4 on in tiles too, over 24 only
 
 Each part leaves a table and a plot of its own: growth_pixels, growth_folder, growth_styles and growth_threads. Pictures and
 folders are drawn by processes of their own, whose peak memory holds all libraries (``alone``); sizes take turns.
@@ -36,30 +36,32 @@ from fast_nst.export import export_onnx
 from fast_nst.models import Model
 from fast_nst.networks.transformer_net import rearranged
 from fast_nst.styles import SHIPPED
-from fast_nst.stylizer import TILED_ABOVE
+from fast_nst.stylizer import MAX_PIXELS
 from fast_nst.weights import load_network
 
 MEGAPIXELS = (0.0655, 0.262, 1.05, 4, 12, 23.5, 25, 50, 100)
-SCENES = 10
+SCENES, BOTH = 10, 4
 
 
 def pixels(settings: argparse.Namespace) -> list[Row]:
-    """Seconds and peak memory by size, drawn whole or in tiles as `fast-nst stylize` would."""
-    sizes = [size for size in settings.megapixels if size <= settings.most]
-    found: dict[float, list[dict]] = {size: [] for size in sizes}
-    for _, size in tqdm([*itertools.product(range(settings.rounds), sizes)], unit="picture"):
+    """Seconds and peak memory by size, drawn whole and in tiles."""
+    ways = [(size, way) for size in settings.megapixels if size <= settings.most for way in ways_of(size)]
+    found: dict[tuple[float, str], list[dict]] = {way: [] for way in ways}
+    for _, (size, way) in tqdm([*itertools.product(range(settings.rounds), ways)], unit="picture"):
         rounds = max(1, min(7, round(4 / size)))
-        found[size].append(alone.measured("picture", settings.threads, megapixels=size, way=_way(size), rounds=rounds))
+        found[size, way].append(alone.measured("picture", settings.threads, megapixels=size, way=way, rounds=rounds))
     rows = []
-    for size, turns in found.items():
+    for (size, way), turns in found.items():
         seconds = spread([value for turn in turns for value in turn["seconds"]])
-        row = {"megapixels": size, "drawn": _way(size)} | _times(seconds, 1, "seconds")
+        row = {"megapixels": size, "drawn": way} | _times(seconds, 1, "seconds")
         rows.append(row | {"seconds_a_megapixel": seconds[0] / size} | _memory(turns))
     return rows
 
 
-def _way(megapixels: float) -> str:
-    return "tiled" if round(math.sqrt(megapixels) * 1000) ** 2 > TILED_ABOVE else "whole"
+def ways_of(megapixels: float) -> list[str]:
+    """Both, where the question is which is better; small pictures whole, and in tiles those that are not drawn whole."""
+    pixels = round(math.sqrt(megapixels) * 1000) ** 2
+    return ["whole"] * (pixels <= MAX_PIXELS) + ["tiled"] * (megapixels >= BOTH)
 
 
 def folder(settings: argparse.Namespace) -> list[Row]:

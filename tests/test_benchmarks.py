@@ -180,10 +180,12 @@ def test_growth_tells_time_and_memory_by_size(quick: Callable[..., Table], tmp_p
     assert all((tmp_path / f"growth_{part}.png").stat().st_size > 1000 for part in ("folder", "styles", "threads"))
 
 
-def test_growth_draws_in_tiles_what_the_command_would(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growth_draws_whole_what_fits_and_larger_pictures_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     growth = benchmark("growth", monkeypatch)
-    sizes = [size for size in growth.MEGAPIXELS if growth._way(size) == "tiled"]
-    assert sizes == [25, 50, 100]
+    ways = {size: growth.ways_of(size) for size in growth.MEGAPIXELS}
+    assert [size for size, found in ways.items() if "tiled" not in found] == [0.0655, 0.262, 1.05]
+    assert [size for size, found in ways.items() if "whole" not in found] == [25, 50, 100]
+    assert ways[12] == ways[23.5] == ["whole", "tiled"]
 
 
 def test_huge_pictures_share_the_process_that_measures(monkeypatch: pytest.MonkeyPatch) -> None:
