@@ -59,7 +59,8 @@ def strengthened(base: TransformerNet, styles: Sequence[str]) -> TransformerNet:
     """
     for style in styles:
         if style not in base.styles or IDENTITY not in base.styles:
-            raise unknown("style in the base, where --finetune strong needs one", style, base.styles)
+            known = [base.styles[row] for row in base.painted_rows]
+            raise unknown("style in the base, whose styles --finetune strong takes by their pictures' names:", style, known)
     copies = {strong(style): style for style in styles}
     network = rearranged(base, {name: name for name in base.styles} | copies)
     train_only(network, [network.styles.index(name) for name in copies])

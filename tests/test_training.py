@@ -316,7 +316,7 @@ def test_strong_rows_learn_alone_and_are_drawn_by_the_exported_model(tiny_settin
 
 
 def test_a_strong_row_needs_its_style_in_the_base(tiny_settings, tiny_base):
-    with pytest.raises(UserError, match="style in the base, where --finetune strong needs one"):
+    with pytest.raises(UserError, match="unknown style in the base, whose styles --finetune strong.*choose from: a, b$"):
         train(TrainSettings(**tiny_settings, name="unheard_of", base=str(tiny_base), finetune="strong"))
 
 
