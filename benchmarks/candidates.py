@@ -49,24 +49,43 @@ class OneNorm(nn.Module):
         return x + self.second(self.first(x, style))
 
 
-class PhaseSplit(nn.Module):
-    """Nearest-neighbour upsampling and a 3 x 3 convolution as four 2 x 2 convolutions at the low resolution, then a norm.
+class PhaseConv(nn.Module):
+    """Sub-pixel convolution (Shi et al. 2016), then a norm: every pixel becomes four, each with a kernel of its own.
 
-    Each of the four pixels that one becomes sees 2 x 2 different ones, so 4 of the 9 products are enough.
+    It starts as what it replaces: with ``kernel`` 2 as nearest-neighbour upsampling and a 3 x 3 convolution, with 3 as
+    bilinear upsampling and one, so that no network starts with blocks of 4 pixels.
     """
 
-    def __init__(self, inputs: int, outputs: int, styles: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, styles: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, 4 * outputs, 2)
+        self.conv = nn.Conv2d(inputs, 4 * outputs, kernel)
         self.norm = ConditionalInstanceNorm(outputs, styles)
         self.outputs = outputs
+        self.start_as(nn.Conv2d(inputs, outputs, 3).weight)
+
+    @torch.no_grad()
+    def start_as(self, kernels: Tensor) -> None:
+        """Do what upsampling does with ``kernels`` (outputs, inputs, 3, 3) after it."""
+        taps = NEAREST_TAPS if self.conv.kernel_size[0] == 2 else BILINEAR_TAPS
+        self.conv.weight.copy_(torch.einsum("oikl,pak,qbl->opqiab", kernels, taps, taps).flatten(0, 2))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        phases = self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect")).split(self.outputs, 1)  # 4 of (B, C, H + 1, W + 1)
-        corners = [(top, left) for top in (0, 1) for left in (0, 1)]
-        parts = [y[..., top : top + height, left : left + width] for y, (top, left) in zip(phases, corners, strict=True)]
+        y = self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect")).unflatten(1, (self.outputs, 2, 2))
+        if self.conv.kernel_size[0] == 3:
+            return self.norm(F.pixel_shuffle(y.flatten(1, 3), 2), style).relu()
+        parts = [y[:, :, p, q, p : p + height, q : q + width] for p in (0, 1) for q in (0, 1)]
         return self.norm(F.pixel_shuffle(torch.stack(parts, 2).flatten(1, 2), 2), style).relu()
+
+
+# taps[p, a, k]: what tap k of a 3-wide kernel at twice the resolution puts on tap a at the low one, for phase p
+NEAREST_TAPS = torch.tensor([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+BILINEAR_TAPS = torch.tensor(
+    [
+        [[0.75, 0.25, 0], [0.25, 0.75, 0.75], [0, 0, 0.25]],
+        [[0.25, 0, 0], [0.75, 0.75, 0.25], [0, 0.25, 0.75]],
+    ]
+)
 
 
 def ours(width: int = 48, blocks: int = 4, change: Callable[[FastNet], None] | None = None) -> TransformerNet:
@@ -114,6 +133,7 @@ CANDIDATES: dict[str, Callable[[], TransformerNet]] = {
     "fast 48, bottlenecks": partial(ours, change=partial(with_blocks, Bottleneck)),
     "fast 48, one norm a block": partial(ours, change=partial(with_blocks, OneNorm)),
     "fast 48, nearest": partial(ours, change=partial(with_upsampling, partial(UpsampleConvNorm, kernel=3))),
-    "fast 48, phase-split": partial(ours, change=partial(with_upsampling, PhaseSplit)),
+    "fast 48, phases 2 x 2": partial(ours, change=partial(with_upsampling, partial(PhaseConv, kernel=2))),
+    "fast 48, phases 3 x 3": partial(ours, change=partial(with_upsampling, partial(PhaseConv, kernel=3))),
     "fast 48, zero padding": partial(ours, change=with_zero_padding),
 }

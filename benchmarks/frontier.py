@@ -3,11 +3,12 @@
     python benchmarks/frontier_training.py --photos coco --style painting.jpg --vgg19 vgg19_features.safetensors
     python benchmarks/frontier.py
 
-Milliseconds of a picture (PyTorch eager, onnxruntime, OpenVINO in float32 and bfloat16; --int8 adds int8 through
-onnxruntime) and of a training step take turns; memory is the peak of a process that draws one picture of the largest size.
-Objective and structure r come from frontier_training.csv: after all steps, and after as many as fit into the seconds in
-which the fastest learner does all of its own, read off the curves, where the rate of the others has not fallen yet. The
-Pareto line joins the networks that no other beats in both time and objective.
+Milliseconds of a picture (PyTorch eager, onnxruntime, OpenVINO in float32 and bfloat16; --int8 adds int8 through every
+engine) and of a training step take turns; above 512 pixels, where many sessions would fill the memory, only onnxruntime and
+the last engine do. Memory is the peak of a process that draws one picture of the largest size. Objective, structure r and
+lattice come from frontier_training.csv: after all steps, and after as many as fit into the seconds in which the fastest
+learner does all of its own, read off the curves, where the rate of the others has not fallen yet. The Pareto line joins the
+networks that no other beats in both time and objective, of those whose pictures show no lattice.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ import torch
 from alone import measured
 from candidates import CANDIDATES
 from matplotlib import pyplot
-from networks import eager, network_of, training_step
+from networks import BASE, eager, network_of, training_step
 from report import Row, parser_of, run, save, save_plot, timed
 
 from fast_nst.conversions import to_int8
 from fast_nst.drawing import draw_scene
-from fast_nst.engines import find_engines
+from fast_nst.engines import Choice, find_engines
 from fast_nst.export import export_onnx
 from fast_nst.models import Model
 from fast_nst.networks.transformer_net import macs
@@ -38,6 +39,9 @@ NAME = "frontier"
 TRAINING = "frontier_training"
 EAGER, STEP, SLOWEST = "PyTorch eager", "training step", "johnson 32"
 
+MOST_PIXELS = 512  # a side, up to which all engines draw
+NO_LATTICE = 1.5
+
 Label = tuple[str, str]  # network, what is timed
 
 
@@ -45,22 +49,31 @@ def drawers(files: dict[str, Path], size: int, settings: argparse.Namespace) -> 
     """What draws one picture of ``size`` x ``size``, for every network and engine; PyTorch eager as well."""
     picture, found = draw_scene(size, size)[None], {}
     for name, path in files.items():
-        found[name, EAGER] = eager(name, picture)
-        for choice in find_engines():
-            model = Model(path, settings.threads, choice.name, choice.provider)
-            found[name, str(choice)] = lambda model=model: model(picture, model.weights())
-        if settings.int8:
-            model = Model(quantised(path), settings.threads, provider="cpu")
-            found[name, "onnxruntime int8"] = lambda model=model: model(picture, model.weights())
+        if size <= MOST_PIXELS or name == SLOWEST:
+            found[name, EAGER] = eager(name, picture)
+        for label, choice, file in engines_of(path, size, settings.int8):
+            model = Model(file, settings.threads, choice.name, choice.provider)
+            found[name, label] = lambda model=model: model(picture, model.weights())
     return found
 
 
-def quantised(path: Path) -> Path:
-    """The same model in int8, calibrated on a few drawn scenes, enough for its speed; beside ``path``."""
-    output, model = path.with_name(f"{path.stem}_int8.onnx"), Model(path, 1)
+def engines_of(path: Path, size: int, int8: bool) -> list[tuple[str, Choice, Path]]:
+    """Every engine with the model at ``path`` and, with ``int8``, in int8; the first and the last for large pictures."""
+    choices = find_engines()
+    found = [(str(choice), choice, path) for choice in choices]
+    found += [(f"{choice.name} int8", choice, _quantised_path(path)) for choice in choices if int8]
+    return found if size <= MOST_PIXELS else [found[0], found[-1]]
+
+
+def _quantised_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_int8.onnx")
+
+
+def quantise(path: Path) -> None:
+    """Write the same model in int8 beside ``path``, calibrated on a few drawn scenes, enough for its speed."""
+    model = Model(path, 1)
     scenes = [(draw_scene(192, 192, seed)[None], model.weights()) for seed in range(4)]
-    onnx.save(to_int8(onnx.load(path), scenes), output)
-    return output
+    onnx.save(to_int8(onnx.load(path), scenes), _quantised_path(path))
 
 
 def costs(name: str, path: Path, settings: argparse.Namespace) -> Row:
@@ -77,6 +90,8 @@ def measurements(settings: argparse.Namespace) -> list[Row]:
         files = {name: Path(folder) / f"{index}.onnx" for index, name in enumerate(settings.networks)}
         for name, path in files.items():
             export_onnx(network_of(name), path, "style")
+            if settings.int8:
+                quantise(path)
         rows = {name: dict(costs(name, path, settings)) for name, path in files.items()}
         for size in settings.sizes:
             for (name, engine), seconds in timed(drawers(files, size, settings), settings.rounds).items():
@@ -84,7 +99,8 @@ def measurements(settings: argparse.Namespace) -> list[Row]:
     steps = timed({name: training_step(name, settings.crop, 2) for name in settings.networks}, settings.rounds, 1)
     for name, seconds in steps.items():
         rows[name][STEP] = round(1000 * seconds[0], 1)
-    return list(rows.values())
+    columns = dict.fromkeys(column for row in rows.values() for column in row)
+    return [columns | row for row in rows.values()]
 
 
 def curves(settings: argparse.Namespace) -> dict[str, list[Row]]:
@@ -100,17 +116,18 @@ def curves(settings: argparse.Namespace) -> dict[str, list[Row]]:
 
 
 def with_quality(rows: Sequence[Row], learnt: dict[str, list[Row]]) -> list[Row]:
-    """``rows`` with objective and structure r after equal steps, and the objective after equal seconds."""
+    """``rows`` with objective, structure r and lattice after equal steps, and the objective after equal seconds."""
     known = [row for row in rows if row["network"] in learnt]
     budget = min((row[STEP] * learnt[row["network"]][-1]["step"] for row in known), default=0.0)
     found = []
     for row in rows:
         curve = learnt.get(row["network"])
-        quality = {"objective": None, "r": None, "objective_equal_seconds": None}
+        quality = {"objective": None, "r": None, "lattice": None, "objective_equal_seconds": None}
         if curve:
             steps, totals = [one["step"] for one in curve], [one["objective"] for one in curve]
             there = round(float(np.interp(budget / row[STEP], steps, totals)), 4)
-            quality = {"objective": totals[-1], "r": curve[-1]["r"], "objective_equal_seconds": there}
+            last = {key: curve[-1][key] for key in ("objective", "r", "lattice")}
+            quality = last | {"objective_equal_seconds": there}
         found.append({**row, **quality})
     return found
 
@@ -126,17 +143,20 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
-    """Objective against milliseconds of onnxruntime at the last size, with the Pareto line."""
-    column = f"onnxruntime on cpu, {settings.sizes[-1]}"
+    """Objective against milliseconds of onnxruntime at 512 pixels or the last size, with the Pareto line."""
+    side = MOST_PIXELS if MOST_PIXELS in settings.sizes else settings.sizes[-1]
     known = [row for row in rows if row["objective"] is not None] or list(rows)
-    points = [(row[column], row["objective"] or 0.0) for row in known]
+    points = {row["network"]: (row[f"onnxruntime on cpu, {side}"], row["objective"] or 0.0) for row in known}
+    clean = [row["network"] for row in known if (row["lattice"] or 0.0) < NO_LATTICE]
     figure, axes = pyplot.subplots(figsize=(8, 5.5))
-    for row, point in zip(known, points, strict=True):
-        axes.plot(*point, "o", color="tab:orange" if row["network"] == "fast 48" else "tab:blue")
-        axes.annotate(row["network"], point, textcoords="offset points", xytext=(5, 4), fontsize=8)
-    line = [points[index] for index in pareto(points)]
-    axes.step(*zip(*line, strict=True), where="post", color="black", linewidth=1, label="Pareto line")
-    side = settings.sizes[-1]
+    for name, point in points.items():
+        colour, fill = "tab:orange" if name == BASE else "tab:blue", "full" if name in clean else "none"
+        axes.plot(*point, "o", color=colour, fillstyle=fill)
+        axes.annotate(name, point, textcoords="offset points", xytext=(5, 4), fontsize=8)
+    line = [points[clean[index]] for index in pareto([points[name] for name in clean])]
+    times, objectives = [time for time, _ in line], [objective for _, objective in line]
+    axes.step(times, objectives, where="post", color="black", linewidth=1, label="Pareto line")
+    axes.plot([], [], "o", color="tab:blue", fillstyle="none", label=f"draws a lattice (over {NO_LATTICE:g})")
     axes.set(xscale="log", xlabel=f"milliseconds of a picture of {side} x {side}, onnxruntime", ylabel="objective")
     axes.legend()
     save_plot(NAME, figure, settings)
@@ -155,7 +175,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--crop", type=int, default=192, help="side of the training crops")
-    parser.add_argument("--int8", action="store_true", help="int8 through onnxruntime as well")
+    parser.add_argument("--int8", action="store_true", help="int8 through every engine as well")
     parser.add_argument("--training", help=f"table of the training (none: {TRAINING}.csv in the folder of the output)")
     settings = parser.parse_args(argv)
     if settings.quick:

@@ -4,6 +4,8 @@
 
 Every candidate gets the same crops, schedule, painting, seed and judge, `lite`. As it goes it is measured on held-out
 photographs under a loss network that it is not trained with: VGG-19 with --vgg19; without it `lite` itself, for a look.
+`lattice` tells the hatching of 2 and 4 pixels that loss networks do not mind (1 is none), and --pictures shows it: what each
+network makes of scikit-image's `astronaut` and `coffee` at the end.
 frontier_training.csv holds every measurement; candidates that are there already are not trained again.
 """
 
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
+import skimage.data
 import torch
 from candidates import CANDIDATES
 from matplotlib import pyplot
@@ -23,9 +26,10 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from report import Row, parser_of, run, save, save_plot
 from torch import Tensor
 
-from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_tensor
+from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_pixels, to_tensor
 from fast_nst.drawing import draw_painting
-from fast_nst.images import load_image, open_image, resize_long_side
+from fast_nst.images import load_image, open_image, resize_long_side, save_image
+from fast_nst.lattice import lattice
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.run_settings import STYLE_RAMP
@@ -39,12 +43,15 @@ MEASUREMENTS = 8
 
 @torch.no_grad()
 def measured(network: TransformerNet, judge: PerceptualLoss, photos: Sequence[Tensor]) -> dict[str, float]:
-    """Terms of the objective and structure r under ``judge``, means over ``photos``."""
+    """Terms of the objective and structure r under ``judge``, and the network's lattice, means over ``photos``."""
     network.eval()
-    terms = [judge(network(photo).clamp(0, 1), photo) for photo in photos]
+    pictures = [network(photo).clamp(0, 1) for photo in photos]
     network.train()
+    terms = [judge(picture, photo) for picture, photo in zip(pictures, photos, strict=True)]
     names = {"total": "objective", "content": "content", "style": "style", "structure": "r"}
-    return {name: round(float(np.mean([getattr(one, term).item() for one in terms])), 4) for term, name in names.items()}
+    found = {name: [getattr(one, term).item() for one in terms] for term, name in names.items()}
+    found["lattice"] = [lattice(to_pixels(picture[0])) for picture in pictures]
+    return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 
 def painting_of(settings: argparse.Namespace) -> Tensor:
@@ -100,7 +107,16 @@ def curve(name: str, painting: Tensor, judge: PerceptualLoss, settings: argparse
     )
     positions = Positions(0, settings.steps * settings.batch)
     trainer.fit(module, batches(dataset, positions, settings.batch, 0))
+    if settings.pictures:
+        save_pictures(name, module.network.eval(), settings.pictures)
     return measuring.rows
+
+
+@torch.no_grad()
+def save_pictures(name: str, network: TransformerNet, folder: Path) -> None:
+    for photo in ("astronaut", "coffee"):
+        picture = network(to_tensor(getattr(skimage.data, photo)())[None]).clamp(0, 1)[0]
+        save_image(to_pixels(picture), folder / f"{name}, {photo}.png")
 
 
 def known(settings: argparse.Namespace) -> list[Row]:
@@ -133,6 +149,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=192, help="side of the crops")
     parser.add_argument("--count", type=int, default=6, help="held-out photographs")
     parser.add_argument("--held_out_size", type=int, default=256)
+    parser.add_argument("--pictures", type=Path, help="folder for what each network makes of scikit-image's photographs")
     settings = parser.parse_args(argv)
     if settings.quick:
         settings.networks, settings.steps, settings.size, settings.count = ["fast 24", "johnson 8"], 8, 32, 2

@@ -1,8 +1,9 @@
 """A style's numbers: how near a model comes to the objective, and what per-image optimisation would take to get there.
 
 For each photograph: the terms of the objective under the loss network of choice and under one that the model was not
-trained with, structure r and SSIM, and N*, the iterations of L-BFGS that reach the model's objective from the photograph and
-from noise (Johnson et al. 2016, sec. 4.1 and Fig. 5, where it is 50 to 100).
+trained with, structure r and SSIM, what the network's grid leaves in the picture (see ``lattice``), and N*, the iterations
+of L-BFGS that reach the model's objective from the photograph and from noise (Johnson et al. 2016, sec. 4.1 and Fig. 5,
+where it is 50 to 100).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from fast_nst.errors import UserError
 from fast_nst.files import write_text
 from fast_nst.gatys import Objective, optimize
 from fast_nst.images import contact_sheet, load_image, open_image, resize_long_side, save_image
+from fast_nst.lattice import MIN_SIDE, lattice
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.settings import EvaluateSettings
 from fast_nst.stylizer import Stylizer
@@ -34,7 +36,8 @@ START_SEED = 0
 
 @dataclass(frozen=True)
 class Row:
-    """The numbers of one photograph; losses of the second network are None where it is not at hand.
+    """The numbers of one photograph; losses of the second network are None where it is not at hand, and the lattice of
+    pictures too small to tell.
 
     ``n_photo`` and ``n_noise`` are iterations; one more than were tried means that none reached the objective.
     """
@@ -45,6 +48,7 @@ class Row:
     style: float
     structure: float
     ssim: float
+    lattice: float | None = None
     second_content: float | None = None
     second_style: float | None = None
     second_structure: float | None = None
@@ -116,7 +120,8 @@ def measure(
             starts["n_noise"] = torch.rand(tensor.shape, generator=torch.Generator().manual_seed(START_SEED))
         objective = criterion.objective(photo_tensor)
         counts = {key: equivalent_iterations(objective, start, own["total"], iterations) for key, start in starts.items()}
-    return Row(name, ssim=float(ssim), **own, **of_second, **counts)
+    grid = lattice(picture) if min(picture.shape[:2]) >= MIN_SIDE else None
+    return Row(name, ssim=float(ssim), lattice=grid, **own, **of_second, **counts)
 
 
 def equivalent_iterations(objective: Objective, start: Tensor, target: float, most: int) -> int:

@@ -305,19 +305,14 @@ def test_the_pareto_line_holds_what_nothing_beats_in_both(monkeypatch: pytest.Mo
     assert pareto([(3, 1), (1, 3), (2, 2), (2.5, 2.5), (4, 1)]) == [1, 2, 0]
 
 
-def test_phase_split_upsampling_is_nearest_upsampling_and_a_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A 3 x 3 kernel after nearest-neighbour upsampling sums into a 2 x 2 kernel for each of the four phases."""
-    split, kernel = benchmark("candidates", monkeypatch).PhaseSplit(2, 3, styles=1).eval(), torch.randn(3, 2, 3, 3)
-    taps = {0: [[0], [1, 2]], 1: [[0, 1], [2]]}  # of a phase: the rows of the kernel that meet either low-resolution row
-    with torch.no_grad():
-        split.conv.bias.zero_()
-        for phase, (top, left) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
-            for i, rows in enumerate(taps[top]):
-                for j, columns in enumerate(taps[left]):
-                    split.conv.weight[3 * phase : 3 * phase + 3, :, i, j] = kernel[:, :, rows][..., columns].sum((2, 3))
-    x, style = torch.rand(1, 2, 6, 5), torch.ones(1, 1)
-    wanted = F.conv2d(F.interpolate(x, scale_factor=2.0), kernel)  # (1, 3, 10, 8): all but the border
-    found = {}
-    split.norm.forward = lambda y, style: found.setdefault("y", y)
-    split(x, style)
-    torch.testing.assert_close(found["y"][..., 1:-1, 1:-1], wanted)
+@pytest.mark.parametrize(("kernel", "mode"), [(2, "nearest"), (3, "bilinear")])
+def test_phases_start_as_upsampling_and_a_convolution(kernel: int, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel after upsampling sums into a smaller one at the low resolution for each of the four phases."""
+    phases, kernels = benchmark("candidates", monkeypatch).PhaseConv(2, 3, kernel, styles=1).eval(), torch.randn(3, 2, 3, 3)
+    phases.start_as(kernels)
+    torch.nn.init.zeros_(phases.conv.bias)
+    x, found = torch.rand(1, 2, 6, 5), {}
+    wanted = F.conv2d(F.interpolate(x, scale_factor=2.0, mode=mode), kernels)  # (1, 3, 10, 8): all but the border
+    phases.norm.forward = lambda y, style: found.setdefault("y", y)
+    phases(x, torch.ones(1, 1))
+    torch.testing.assert_close(found["y"][..., 2:-2, 2:-2], wanted[..., 1:-1, 1:-1])
