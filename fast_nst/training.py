@@ -2,10 +2,10 @@
 
 A step, read aloud, is the method: stylise photographs, judge them under the loss network, follow the gradient.
 
-Departures from the paper: the style weight rises over the first part of the run and the learning rate falls over the
-whole of it, so that a short run keeps the photograph and a long one ends clean. One network learns several styles, in turn
-(Dumoulin et al. 2017), and every strength between the photograph and beyond the style: a picture of strength t is drawn by
-t of the style's row and 1 - t of ``identity``, and judged with t^2 of the style weight.
+Departures from the paper: Muon instead of Adam for the kernels; the style weight rises over the first part of the run and
+the learning rate falls over the whole of it, so that a short run keeps the photograph and a long one ends clean. One network
+learns several styles, in turn (Dumoulin et al. 2017), and every strength between the photograph and beyond the style: a
+picture of strength t is drawn by t of the style's row and 1 - t of ``identity``, and judged with t^2 of the style weight.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from fast_nst.errors import UserError
 from fast_nst.losses import LossTerms, PerceptualLoss
+from fast_nst.muon import Muon
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.settings import IDENTITY, OptimizerSettings
 from fast_nst.strengths import MAX_STRENGTH
@@ -126,11 +128,13 @@ class StyleTransferModule(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         rate, rows = self.settings.learning_rate, {id(table) for table in self.network.tables().values()}
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        shared = [parameter for parameter in trained if id(parameter) not in rows]
         groups = [
-            {"params": [parameter for parameter in trained if id(parameter) not in rows]},
+            {"params": [parameter for parameter in shared if parameter.ndim == 4], "orthogonal": True},
+            {"params": [parameter for parameter in shared if parameter.ndim != 4]},
             {"params": [parameter for parameter in trained if id(parameter) in rows], "lr": rate * self.settings.row_rate},
         ]
-        optimizer = torch.optim.Adam([group for group in groups if group["params"]], rate)
+        optimizer = Muon([group for group in groups if group["params"]], rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -149,6 +153,11 @@ class StyleTransferModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.rate_factor = checkpoint.get("rate_factor", 1.0)
+        groups = checkpoint["optimizer_states"][0]["param_groups"] if checkpoint.get("optimizer_states") else []
+        if not all("orthogonal" in group for group in groups):
+            raise UserError(
+                "this run was begun by an older fast_nst, with another optimizer; start a new one --from its folder"
+            )
 
     def _log_terms(self, terms: LossTerms) -> None:
         self.last_terms = {name: value.detach() for name, value in terms._asdict().items()}
