@@ -87,12 +87,12 @@ class Curve(pl.Callback):
             self.rows.append(row | measured(module.network, self.judge, self.photos))
 
 
-def curve(name: str, painting: Tensor, judge: PerceptualLoss, settings: argparse.Namespace) -> list[Row]:
-    """Train one candidate as `fast-nst train` does, and measure it as it goes."""
+def curve(name: str, painting: Tensor, judge: PerceptualLoss, settings: argparse.Namespace, **changes: object) -> list[Row]:
+    """Train one candidate as `fast-nst train` does, but for ``changes`` of the optimizer, and measure it as it goes."""
     pl.seed_everything(settings.seed, verbose=False)
     dataset, held_out = pictures_of(settings)
     criterion = perceptual_loss("lite", None, [painting], LossSettings())
-    options = OptimizerSettings(style_ramp=STYLE_RAMP)
+    options = OptimizerSettings(style_ramp=STYLE_RAMP, **changes)
     module = StyleTransferModule(CANDIDATES[name](), criterion, options, settings.steps, seed=settings.seed)
     measuring = Curve(name, judge, held_out, max(1, settings.steps // MEASUREMENTS))
     trainer = pl.Trainer(
@@ -137,19 +137,25 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
     save_plot(NAME, figure, settings)
 
 
-def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = parser_of(__doc__, NAME)
+def parser_for(description: str, name: str) -> argparse.ArgumentParser:
+    """A command line with the pictures, the painting, the judge and the length of a training."""
+    parser = parser_of(description, name)
     parser.add_argument("--photos", type=Path, help="folder of photographs, or a COCO folder (none: drawn scenes)")
     parser.add_argument("--style", type=Path, help="painting (none: the drawn one)")
     parser.add_argument("--style_size", type=int, default=640)
     parser.add_argument("--vgg19", type=Path, help="VGG-19's weights: the judge on held-out photographs")
-    parser.add_argument("--networks", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), metavar="NAME")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--size", type=int, default=192, help="side of the crops")
     parser.add_argument("--count", type=int, default=6, help="held-out photographs")
     parser.add_argument("--held_out_size", type=int, default=256)
     parser.add_argument("--pictures", type=Path, help="folder for what each network makes of scikit-image's photographs")
+    return parser
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = parser_for(__doc__, NAME)
+    parser.add_argument("--networks", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), metavar="NAME")
     settings = parser.parse_args(argv)
     if settings.quick:
         settings.networks, settings.steps, settings.size, settings.count = ["fast 24", "johnson 8"], 8, 32, 2

@@ -58,7 +58,8 @@ class OptimizerSettings:
     """How the network learns.
 
     Attributes:
-        learning_rate: peak rate of Muon, which moves the kernels, and of Adam, which moves all else.
+        learning_rate: peak rate, of Muon for the kernels and of Adam for all else.
+        muon: move kernels as Muon does, which goes further in the same steps, rather than as Adam.
         row_rate: rate of the styles' own scales and shifts, as a multiple; each of several styles is seen only now and then.
         warmup_steps: steps over which the rate rises from 0 to its peak.
         final_share: the rate at the last step, as a share of the peak (cosine decay).
@@ -71,6 +72,7 @@ class OptimizerSettings:
     """
 
     learning_rate: float = 2e-3
+    muon: bool = True
     row_rate: float = 3.0
     warmup_steps: int = 50
     final_share: float = 0.02
@@ -228,7 +230,7 @@ class DistillSettings:
         steps: length of the training; an interrupted one goes on where it was.
         batch_size: photographs a step.
         image_size: side of the crops in pixels.
-        learning_rate: peak rate of Muon, which moves the kernels, and of Adam, which moves all else.
+        learning_rate: peak rate, of Muon for the kernels and of Adam for all else.
         gram_weight: weight of the Gram matrices' agreement beside the features'.
         workers: processes that decode photographs.
         seed: of weights, photographs and crops.

@@ -289,6 +289,12 @@ def test_folder_throughput_tells_what_files_cost_beside_the_network(quick: Calla
     assert float(rows["folder to folder"]["overhead_percent"]) == pytest.approx(100 * (1 - network / whole))
 
 
+def test_muon_and_adam_learn_the_same_and_not_alike(quick: Callable[..., Table]) -> None:
+    rows = {row["optimizer"]: row for row in quick("optimizer_gain")}  # the last of each
+    assert set(rows) == {"Adam at 0.002", "Muon at 0.002"} and {row["step"] for row in rows.values()} == {"8"}
+    assert len({row["objective"] for row in rows.values()}) == 2
+
+
 def test_the_frontier_joins_costs_and_what_was_learnt(quick: Callable[..., Table]) -> None:
     curves = quick("frontier_training")
     rows = {row["network"]: row for row in quick("frontier")}
