@@ -75,10 +75,10 @@ def gallery() -> str:
 
 
 def training(card: dict) -> str:
-    """Steps, time and place of the run on the card, which is the third part of the base's training."""
+    """Steps, time and place of the run on the card, which is the last part of the base's training."""
     sizes, machine = card["sizes"], card["machine"]
     crops = f"{card['steps']:,} steps of {sizes['batch']} crops of {sizes['crop']}"
-    return f"third part: {crops}, {card['seconds'] / 60:.0f} minutes, {_threads(machine['threads'])}, {machine['device']}"
+    return f"last part: {crops}, {card['seconds'] / 60:.0f} minutes, {_threads(machine['threads'])}, {machine['device']}"
 
 
 def _threads(count: int) -> str:

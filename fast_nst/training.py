@@ -64,7 +64,8 @@ class StyleTransferModule(pl.LightningModule):
         self.__dict__["criterion"] = criterion
         self.last_terms: dict[str, Tensor] = {}
         self.last_pictures: Tensor | None = None
-        self.usual, self.random = (MAX_STRENGTH, (1, MAX_STRENGTH)) if beyond else (1.0, (0, 1, MAX_STRENGTH))  # strengths
+        self.usual = MAX_STRENGTH if beyond else 1.0  # strength of most pictures
+        self.random = (1.0, MAX_STRENGTH) if beyond else (0.0, 1.0, MAX_STRENGTH)  # equal shares fall between neighbours
         self.rate_factor = 1.0  # of the learning rate; lower after a divergence
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
