@@ -23,7 +23,7 @@ import torch
 from candidates import CANDIDATES
 from matplotlib import pyplot
 from pytorch_lightning.callbacks import TQDMProgressBar
-from report import Row, parser_of, run, save, save_plot
+from report import Row, parser_of, run, save, save_plot, write_rows
 from torch import Tensor
 
 from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_pixels, to_tensor
@@ -166,12 +166,14 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     settings = parsed(argv)
     torch.set_num_threads(settings.threads)
+    settings.output.mkdir(parents=True, exist_ok=True)
     rows, painting = known(settings), painting_of(settings)
     judge = perceptual_loss("vgg19" if settings.vgg19 else "lite", settings.vgg19, [painting], LossSettings())
     for name in settings.networks:
         if name not in {row["network"] for row in rows}:
             rows += curve(name, painting, judge, settings)
-            save(NAME, rows, settings)
+            write_rows(Path(settings.output) / f"{NAME}.csv", rows)
+    save(NAME, rows, settings)
     draw(rows, settings)
 
 
