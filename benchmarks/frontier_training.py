@@ -5,7 +5,7 @@
 Every candidate gets the same crops, schedule, painting, seed and judge, `lite`. As it goes it is measured on held-out
 photographs under a loss network that it is not trained with: VGG-19 with --vgg19; without it `lite` itself, for a look.
 `lattice` tells the hatching of 2 and 4 pixels that loss networks do not mind (1 is none), and --pictures shows it: what each
-network makes of scikit-image's `astronaut` and `coffee` at the end.
+network makes of scikit-image's `astronaut` and `coffee` at the end, and a detail of what upsampling leaves.
 frontier_training.csv holds every measurement; candidates that are there already are not trained again.
 """
 
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_pixels, to_tensor
 from fast_nst.drawing import draw_painting
-from fast_nst.images import load_image, open_image, resize_long_side, save_image
+from fast_nst.images import labelled_sheet, load_image, open_image, resize_long_side, save_image
 from fast_nst.lattice import lattice
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
@@ -39,6 +39,8 @@ from fast_nst.training import StyleTransferModule
 
 NAME = "frontier_training"
 MEASUREMENTS = 8
+UPSAMPLINGS = (("fast 48", "fast 48, nearest"), ("fast 48, phases 3 x 3", "fast 48, phases 2 x 2"))
+DETAIL = (40, 150, 128)  # top, left and side of the astronaut's face
 
 
 @torch.no_grad()
@@ -119,6 +121,16 @@ def save_pictures(name: str, network: TransformerNet, folder: Path) -> None:
         save_image(to_pixels(picture), folder / f"{name}, {photo}.png")
 
 
+def save_details(settings: argparse.Namespace) -> None:
+    """A detail of the pictures in ``settings.pictures``, four times enlarged, of the networks that differ in upsampling."""
+    rows, (top, left, side) = [], DETAIL
+    for names in UPSAMPLINGS:
+        paths = {name: settings.pictures / f"{name}, astronaut.png" for name in names}
+        details = {name: load_image(path)[top : top + side, left : left + side] for name, path in paths.items()}
+        rows.append([(name, pixels.repeat(4, 0).repeat(4, 1)) for name, pixels in details.items()])
+    save_image(labelled_sheet(rows, cell=4 * side), Path(settings.output) / f"{NAME}_details.png")
+
+
 def known(settings: argparse.Namespace) -> list[Row]:
     path = Path(settings.output) / f"{NAME}.csv"
     if not path.exists():
@@ -175,6 +187,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             write_rows(Path(settings.output) / f"{NAME}.csv", rows)
     save(NAME, rows, settings)
     draw(rows, settings)
+    if settings.pictures and all((settings.pictures / f"{name}, astronaut.png").exists() for name in sum(UPSAMPLINGS, ())):
+        save_details(settings)
 
 
 if __name__ == "__main__":
