@@ -40,7 +40,7 @@ TRAINING = "frontier_training"
 EAGER, STEP, SLOWEST = "PyTorch eager", "training step", "johnson 32"
 
 MOST_PIXELS = 512  # a side, up to which all engines draw
-NO_LATTICE = 1.5
+NO_LATTICE = 2
 
 Label = tuple[str, str]  # network, what is timed
 
