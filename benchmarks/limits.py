@@ -127,8 +127,8 @@ def trainings(names: Sequence[str], settings: argparse.Namespace) -> dict[Label,
 
 
 def macs_of_training(name: str, settings: argparse.Namespace) -> int:
-    """Multiply-accumulates of one step, there and back, of the network and of lite."""
-    step = training_step(name, settings.crop, settings.batch)
+    """Multiply-accumulates of one step, there and back, of the network and of lite; the optimizer's own are no part."""
+    step = training_step(name, settings.crop, settings.batch, muon=False)
     with FlopCounterMode(display=False) as counter:
         step()
     return counter.get_total_flops() // 2

@@ -60,10 +60,13 @@ def eager(name: str, picture: np.ndarray, device: str = "cpu", bfloat16: bool = 
     return awaited(draw, device)
 
 
-def training_step(name: str, crop: int, batch: int, device: str = "cpu", bfloat16: bool = False) -> Callable[[], object]:
+def training_step(
+    name: str, crop: int, batch: int, device: str = "cpu", bfloat16: bool = False, muon: bool = True
+) -> Callable[[], object]:
     """The trainer's step under lite, on ``batch`` random pictures of ``crop`` x ``crop``."""
     criterion = perceptual_loss("lite", None, [torch.rand(3, crop, crop)], LossSettings()).to(device)
-    module = StyleTransferModule(network_of(name).train(), criterion, OptimizerSettings(), steps=1000).to(device)
+    settings = OptimizerSettings(muon=muon)
+    module = StyleTransferModule(network_of(name).train(), criterion, settings, steps=1000).to(device)
     optimizer = module.configure_optimizers()["optimizer"]
     photos = torch.rand(batch, 3, crop, crop, device=device)
 
