@@ -230,7 +230,7 @@ class DistillSettings:
         steps: length of the training; an interrupted one goes on where it was.
         batch_size: photographs a step.
         image_size: side of the crops in pixels.
-        learning_rate: peak rate, of Muon for the kernels and of Adam for all else.
+        learning_rate: Adam's peak rate.
         gram_weight: weight of the Gram matrices' agreement beside the features'.
         workers: processes that decode photographs.
         seed: of weights, photographs and crops.
