@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from fast_nst.functional import gram_matrix
 
+ROUNDED = 1e-5  # tables hold seven digits of each number, so what follows from several of them agrees a little less
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 Table = list[dict[str, str]]
@@ -64,7 +65,7 @@ def test_johnson_table1_has_the_papers_speed_ups_beside_ours(quick: Callable[...
     for row in rows:
         least, median, greatest = (float(row[f"optimisation_{key}s"]) for key in ("least_", "", "greatest_"))
         assert 0 < least <= median <= greatest
-        assert float(row["speed_up"]) == pytest.approx(median / float(row["network_s"]))
+        assert float(row["speed_up"]) == pytest.approx(median / float(row["network_s"]), rel=ROUNDED)
         assert float(row["evaluations"]) >= 1 and row["measured_iterations"] == "2"
 
 
@@ -137,7 +138,7 @@ def test_inference_speed_compares_every_model_with_the_papers(quick: Callable[..
     assert paper["network"] == "johnson 32" and float(paper["faster"]) == 1
     for row in rows:
         assert 0 < float(row["least"]) <= float(row["milliseconds"]) <= float(row["greatest"]) and row["size"] == "32"
-        assert float(row["faster"]) == pytest.approx(float(paper["milliseconds"]) / float(row["milliseconds"]))
+        assert float(row["faster"]) == pytest.approx(float(paper["milliseconds"]) / float(row["milliseconds"]), rel=ROUNDED)
 
 
 def test_limits_are_shares_of_the_fastest_product(quick: Callable[..., Table], tmp_path: Path) -> None:
@@ -145,13 +146,15 @@ def test_limits_are_shares_of_the_fastest_product(quick: Callable[..., Table], t
     products = [row for row in peaks if row["what"] == "a product"]
     assert {row["by"] for row in products} == {"PyTorch", "NumPy"} and any(row["what"] == "a copy" for row in peaks)
     for row in products:
-        assert float(row["giga_a_second"]) == pytest.approx(64**3 / float(row["milliseconds"]) / 1e6)
+        assert float(row["giga_a_second"]) == pytest.approx(64**3 / float(row["milliseconds"]) / 1e6, rel=ROUNDED)
     assert {row["what"] for row in rows if row["device"] == "cpu"} == {"a picture", "a training step"}
     for row in (row for row in rows if row["device"] == "cpu"):
         own = [one for one in products if (one["device"], one["precision"]) == (row["device"], row["precision"])]
         peak = max(float(one["giga_a_second"]) for one in own)
-        assert float(row["percent_of_peak"]) == pytest.approx(100 * float(row["giga_a_second"]) / peak)
-        assert float(row["giga_a_second"]) == pytest.approx(1000 * float(row["giga_macs"]) / float(row["milliseconds"]))
+        assert float(row["percent_of_peak"]) == pytest.approx(100 * float(row["giga_a_second"]) / peak, rel=ROUNDED)
+        assert float(row["giga_a_second"]) == pytest.approx(
+            1000 * float(row["giga_macs"]) / float(row["milliseconds"]), rel=ROUNDED
+        )
 
 
 def test_a_training_step_is_three_times_the_network_and_lite(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,10 +209,10 @@ def test_training_speed_multiplies_the_factors_of_its_measures(quick: Callable[.
     rows = quick("training_speed")
     assert rows[0]["step"].startswith("textbook") and rows[-1]["step"] == "the trainer's own step"
     factors = np.cumprod([float(row["factor"]) for row in rows])
-    assert factors == pytest.approx([float(row["factor_in_all"]) for row in rows])
+    assert factors == pytest.approx([float(row["factor_in_all"]) for row in rows], rel=ROUNDED)
     for row in rows:
         assert 0 < float(row["least_ms"]) <= float(row["ms"]) <= float(row["greatest_ms"])
-        assert float(row["images_per_s"]) == pytest.approx(1000 * int(row["batch"]) / float(row["ms"]))
+        assert float(row["images_per_s"]) == pytest.approx(1000 * int(row["batch"]) / float(row["ms"]), rel=ROUNDED)
 
 
 def test_content_features_no_deeper_change_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,9 +287,12 @@ def test_folder_throughput_tells_what_files_cost_beside_the_network(quick: Calla
     rows = {row["way"]: row for row in quick("folder_throughput")}
     assert list(rows) == ["folder to folder", "the network alone", "reading alone", "writing alone"]
     for row in rows.values():
-        assert float(row["pictures_a_second"]) == pytest.approx(3 / float(row["seconds"])) and row["threads"] == "1"
+        assert (
+            float(row["pictures_a_second"]) == pytest.approx(3 / float(row["seconds"]), rel=ROUNDED)
+            and row["threads"] == "1"
+        )
     whole, network = (float(rows[way]["seconds"]) for way in ("folder to folder", "the network alone"))
-    assert float(rows["folder to folder"]["overhead_percent"]) == pytest.approx(100 * (1 - network / whole))
+    assert float(rows["folder to folder"]["overhead_percent"]) == pytest.approx(100 * (1 - network / whole), abs=1e-3)
 
 
 def test_muon_and_adam_learn_the_same_and_not_alike(quick: Callable[..., Table]) -> None:
