@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fast_nst.networks.transformer_net import (
+    BorderedConv,
     ConditionalInstanceNorm,
     ConvNorm,
     FastNet,
-    ReflectedConv,
     TransformerNet,
     UpsampleConvNorm,
 )
@@ -43,7 +43,7 @@ class OneNorm(nn.Module):
     def __init__(self, channels: int, styles: int) -> None:
         super().__init__()
         self.first = ConvNorm(channels, channels, 3, styles)
-        self.second = ReflectedConv(channels, channels, 3)
+        self.second = BorderedConv(channels, channels, 3)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         return x + self.second(self.first(x, style))
@@ -71,7 +71,7 @@ class PhaseConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        y = self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect")).unflatten(1, (self.outputs, 2, 2))
+        y = self.conv(F.pad(x, (1, 1, 1, 1), mode="replicate")).unflatten(1, (self.outputs, 2, 2))
         if self.conv.kernel_size[0] == 3:
             return self.norm(F.pixel_shuffle(y.flatten(1, 3), 2), style).relu()
         parts = [y[:, :, p, q, p : p + height, q : q + width] for p in (0, 1) for q in (0, 1)]
@@ -115,7 +115,7 @@ def with_upsampling(kind: Callable[..., nn.Module], net: FastNet) -> None:
 def with_zero_padding(net: FastNet) -> None:
     """Zeros at the border, which draw a frame: the most that cheaper padding could gain."""
     for module in net.modules():
-        if isinstance(module, ReflectedConv):
+        if isinstance(module, BorderedConv):
             module.borders = "constant"
 
 

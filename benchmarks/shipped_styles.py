@@ -3,7 +3,8 @@
     python benchmarks/shipped_styles.py --paintings paintings --photos val --vgg19 vgg19_features.safetensors \
         --squeezenet squeezenet1_0.safetensors
 
-Photographs must be held out. Distances are divided by the energy of their target, as in benchmarks/quality.py. Writes
+Photographs must be held out. Distances are divided by the energy of their target, as in benchmarks/quality.py. At strength 1
+also what the network's grid and padding leave in the pictures, `lattice` and `frame`, medians. Writes
 docs/benchmarks/styles.csv.
 """
 
@@ -20,8 +21,10 @@ from quality import LAYERS, SIZE, measure
 from tqdm import tqdm
 
 from fast_nst.data import to_tensor
+from fast_nst.frame import frame
 from fast_nst.functional import gram_matrix
 from fast_nst.images import find_images, open_image, resize_long_side
+from fast_nst.lattice import lattice
 from fast_nst.measuring import psnr
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.styles import shipped_styles
@@ -44,6 +47,8 @@ def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: li
         results = [stylizer(photo) for photo in photos]
         if strength == 0:
             row["psnr at 0"] = min(psnr(result, photo) for result, photo in zip(results, photos, strict=True))
+        if strength == 1:
+            row |= {trace.__name__: float(np.median([trace(result) for result in results])) for trace in (lattice, frame)}
         for network, features, gram in zip(networks, of_photos, grams, strict=True):
             pairs = zip(features, results, strict=True)
             table = [measure(of_photo, network(to_tensor(result)[None]), gram) for of_photo, result in pairs]

@@ -29,12 +29,14 @@ QUALITY = {
     "r relu2_2": "vgg19 r relu2_2",
     "r relu3_3": "vgg19 r relu3_3",
     "r relu4_2": "vgg19 r relu4_2",
+    "lattice": "lattice",
+    "frame": "frame",
 }
 STRENGTHS = ("0", "0.3", "0.6", "1", "1.25", "1.5")
 STRENGTH = {("VGG-19 at " if one == "0" else "") + one: f"vgg19 style at {one}" for one in STRENGTHS}
 STRENGTH |= {("SqueezeNet at " if one == "0" else " ") + one: f"squeezenet1_0 style at {one}" for one in STRENGTHS}
 STRENGTH |= {"r relu3_3 at 1.5": "vgg19 r relu3_3 at 1.5"}
-SIZES = (256,)
+DESCENTS = ((256, "photo"), (256, "noise"), (512, "photo"))  # size and start
 
 
 def table(rows: list[dict[str, str]], columns: dict[str, str]) -> str:
@@ -48,7 +50,7 @@ def equivalents() -> str:
     """A Markdown table of N* in docs/benchmarks/equivalents.csv: least, median and greatest, for each style and size."""
     with (DOCS / "benchmarks" / "equivalents.csv").open() as file:
         rows = list(csv.DictReader(file))
-    headings = {f"{size} pixels, from {start}": (size, start) for size in SIZES for start in ("photo", "noise")}
+    headings = {f"{size} pixels, from {start}": (size, start) for size, start in DESCENTS}
     found = []
     for name in shipped_styles():
         spreads = {heading: _spread(_counts(rows, name, *column)) for heading, column in headings.items()}

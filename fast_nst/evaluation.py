@@ -1,9 +1,9 @@
 """A style's numbers: how near a model comes to the objective, and what per-image optimisation would take to get there.
 
 For each photograph: the terms of the objective under the loss network of choice and under one that the model was not
-trained with, structure r and SSIM, what the network's grid leaves in the picture (see ``lattice``), and N*, the iterations
-of L-BFGS that reach the model's objective from the photograph and from noise (Johnson et al. 2016, sec. 4.1 and Fig. 5,
-where it is 50 to 100).
+trained with, structure r and SSIM, what the network's grid and its padding leave in the picture (``lattice``, ``frame``),
+and N*, the iterations of L-BFGS that reach the model's objective from the photograph and from noise (Johnson et al. 2016,
+sec. 4.1 and Fig. 5, where it is 50 to 100).
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from tqdm import tqdm
 from fast_nst.data import find_preview_photos, to_tensor
 from fast_nst.errors import UserError
 from fast_nst.files import write_text
+from fast_nst.frame import MIN_SIDE as FRAME_SIDE
+from fast_nst.frame import frame
 from fast_nst.gatys import Objective, optimize
 from fast_nst.images import contact_sheet, load_image, open_image, resize_long_side, save_image
-from fast_nst.lattice import MIN_SIDE, lattice
+from fast_nst.lattice import MIN_SIDE as LATTICE_SIDE
+from fast_nst.lattice import lattice
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.settings import EvaluateSettings
 from fast_nst.stylizer import Stylizer
@@ -36,8 +39,8 @@ START_SEED = 0
 
 @dataclass(frozen=True)
 class Row:
-    """The numbers of one photograph; losses of the second network are None where it is not at hand, and the lattice of
-    pictures too small to tell.
+    """The numbers of one photograph; losses of the second network are None where it is not at hand, and lattice and frame
+    of pictures too small to tell.
 
     ``n_photo`` and ``n_noise`` are iterations; one more than were tried means that none reached the objective.
     """
@@ -49,6 +52,7 @@ class Row:
     structure: float
     ssim: float
     lattice: float | None = None
+    frame: float | None = None
     second_content: float | None = None
     second_style: float | None = None
     second_structure: float | None = None
@@ -64,10 +68,10 @@ class Evaluation:
     pictures: list[np.ndarray]
 
     def mean(self) -> dict[str, float]:
-        """The mean of each number over the photographs; the median of N*."""
+        """The mean of each number over the photographs; the median of N* and of the frame."""
         table = {name: [asdict(row)[name] for row in self.rows] for name in asdict(self.rows[0]) if name != "photo"}
         known = {name: values for name, values in table.items() if None not in values}
-        middle = {name: np.median if name.startswith("n_") else np.mean for name in known}
+        middle = {name: np.median if name.startswith(("n_", "frame")) else np.mean for name in known}
         return {name: round(float(middle[name](values)), 4) for name, values in known.items()}
 
 
@@ -120,8 +124,14 @@ def measure(
             starts["n_noise"] = torch.rand(tensor.shape, generator=torch.Generator().manual_seed(START_SEED))
         objective = criterion.objective(photo_tensor)
         counts = {key: equivalent_iterations(objective, start, own["total"], iterations) for key, start in starts.items()}
-    grid = lattice(picture) if min(picture.shape[:2]) >= MIN_SIDE else None
-    return Row(name, ssim=float(ssim), lattice=grid, **own, **of_second, **counts)
+    return Row(name, ssim=float(ssim), **traces(picture), **own, **of_second, **counts)
+
+
+def traces(picture: np.ndarray) -> dict[str, float]:
+    """``lattice`` and ``frame`` of a uint8 picture (H, W, 3), those of them that it is large enough for."""
+    side = min(picture.shape[:2])
+    grid = {"lattice": lattice(picture)} if side >= LATTICE_SIDE else {}
+    return grid | ({"frame": frame(picture)} if side >= FRAME_SIDE else {})
 
 
 def equivalent_iterations(objective: Objective, start: Tensor, target: float, most: int) -> int:

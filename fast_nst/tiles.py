@@ -7,7 +7,7 @@ as Chen et al. (2022) take them, https://arxiv.org/abs/2103.11784, leave no seam
 between, layers lie in temporary files (``layer_files``): 24 bytes a pixel at most for the preset ``fast``, 96 for
 ``johnson``.
 
-A tile is drawn together with as much around it as its stage's convolutions reach, so that borders are mirrored where the
+A tile is drawn together with as much around it as its stage's convolutions reach, so that borders are padded where the
 picture ends and nowhere else. It is drawn by one thread of the processor; threads share out tiles.
 """
 

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "fast_nst"
 FLOORS = [
     {"errors"},
     {"files", "stopping", "onnx_checks", "config_files"},
-    {"settings", "functional", "images", "drawing", "tensor_files", "film", "layer_files", "lattice", "muon"}
+    {"settings", "functional", "images", "drawing", "tensor_files", "film", "layer_files", "lattice", "frame", "muon"}
     | {"measuring", "runtimes", "engine_cache", "conversions", "norms"},
     {"engines", "photo_files", "strengths"},
     {"networks.transformer_net", "networks.loss_network", "data", "run_folder", "models"}

@@ -18,7 +18,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from fast_nst.drawing import draw_painting
 from fast_nst.functional import gram_matrix
+from fast_nst.images import save_image
 
 ROUNDED = 1e-5  # tables hold seven digits of each number, so what follows from several of them agrees a little less
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -293,6 +295,18 @@ def test_folder_throughput_tells_what_files_cost_beside_the_network(quick: Calla
         )
     whole, network = (float(rows[way]["seconds"]) for way in ("folder to folder", "the network alone"))
     assert float(rows["folder to folder"]["overhead_percent"]) == pytest.approx(100 * (1 - network / whole), abs=1e-3)
+
+
+def test_borders_tell_the_frame_and_the_style_of_every_padding(quick: Callable[..., Table], tmp_path: Path) -> None:
+    paintings = tmp_path / "paintings"
+    paintings.mkdir()
+    save_image(draw_painting(96, 64), paintings / "great_wave.png")
+    rows = {row["borders"]: row for row in quick("borders", "--paintings", str(paintings))}
+    assert list(rows) == ["repeated", "mirrored", "zeros", "padded", "in context"]
+    for row in rows.values():
+        assert 0.3 < float(row["frame_least"]) <= float(row["frame"]) <= float(row["frame_greatest"])
+        assert 0 < float(row["style_middle"]) != float(row["style_whole"]) > 0
+    assert float(rows["zeros"]["frame"]) > 1.5 * float(rows["repeated"]["frame"])  # no network was trained with zeros
 
 
 def test_muon_and_adam_learn_the_same_and_not_alike(quick: Callable[..., Table]) -> None:

@@ -14,8 +14,8 @@ silences the last convolution and lets the photograph past, so mixing it with an
 called ``NAME@1.5`` is the style NAME at that strength (see ``strengths``).
 
 Departures from the paper: instance norm instead of batch norm (Ulyanov et al. 2016), conditional on the style (Dumoulin et
-al. 2017); reflection padding at every convolution instead of once; no fractional strides and no tanh at the end; a gate
-past the network, one a row.
+al. 2017); padding at every convolution instead of once (``johnson`` mirrors; ``fast`` repeats the last pixel, as it drew a
+thin frame along mirrored borders); no fractional strides and no tanh at the end; a gate past the network, one a row.
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ def _pixel_mean(x: Tensor) -> Tensor:
 
 
 class ConvNorm(nn.Module):
-    """Reflection-padded convolution, conditional instance norm and, unless told otherwise, a rectifier."""
+    """A convolution of the same size, conditional instance norm and, unless told otherwise, a rectifier."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, styles: int, stride: int = 1, activate: bool = True) -> None:
         super().__init__()
-        self.conv = ReflectedConv(inputs, outputs, kernel, stride)
+        self.conv = BorderedConv(inputs, outputs, kernel, stride)
         self.norm = ConditionalInstanceNorm(outputs, styles)
         self.activate = activate
 
@@ -149,7 +149,7 @@ class Picture(nn.Module):
 
     def __init__(self, inputs: int, channels: int, kernel: int, styles: Sequence[str]) -> None:
         super().__init__()
-        self.conv = ReflectedConv(inputs, channels, kernel, bias=False)
+        self.conv = BorderedConv(inputs, channels, kernel, bias=False)
         with torch.no_grad():
             self.conv.weight.mul_(0.5)
         colour = torch.eye(3) if channels == 3 else nn.init.orthogonal_(torch.empty(3, channels))
@@ -194,6 +194,9 @@ class JohnsonNet(nn.Module):
             [UpsampleConvNorm(4 * width, 2 * width, 3, styles), UpsampleConvNorm(2 * width, width, 3, styles)]
         )
         self.out = Picture(width, 3, 9, names)
+        for module in self.modules():
+            if isinstance(module, BorderedConv):
+                module.borders = "reflect"
 
     def forward(self, photos: Tensor, style: Tensor) -> Tensor:
         x = photos
@@ -321,13 +324,14 @@ def checked_names(styles: Sequence[str]) -> list[str]:
     return names
 
 
-class ReflectedConv(nn.Conv2d):
-    """A convolution that keeps the size (or divides it by ``stride``, rounding up) and sees mirrored borders: no frame.
+class BorderedConv(nn.Conv2d):
+    """A convolution that keeps the size (or divides it by ``stride``, rounding up) and sees its borders go on.
 
-    It pads in the precision that it is given, where autocast would pad in float32.
+    ``borders`` says how: "replicate" repeats the last pixel, "reflect" mirrors. It pads in the precision that it is given,
+    where autocast would pad in float32.
     """
 
-    borders = "reflect"
+    borders = "replicate"
 
     def forward(self, input: Tensor) -> Tensor:
         with torch.autocast(input.device.type, enabled=False):
@@ -337,7 +341,7 @@ class ReflectedConv(nn.Conv2d):
 
 def _pad_to_multiple_of_4(x: Tensor) -> Tensor:
     bottom, right = -x.shape[-2] % 4, -x.shape[-1] % 4
-    return F.pad(x, (0, right, 0, bottom), mode="reflect")
+    return F.pad(x, (0, right, 0, bottom), mode="replicate")
 
 
 def from_checkpoint(content: dict, source: str = "the file") -> TransformerNet:

@@ -1,0 +1,154 @@
+"""What a network draws along the edge of its pictures, and what it gains by it.
+
+    python benchmarks/borders.py --networks checkpoints/base_4 base --photos val --paintings paintings \
+        --vgg19 vgg19_features.safetensors
+
+Every style of each network draws every photograph (without --photos, three of scikit-image's), with other borders at its
+convolutions than it has, one after the other; its weights stay:
+
+repeated     the last pixel repeated, as the preset fast has it
+mirrored     mirrored
+zeros        zeros
+padded       mirrored, and the photograph 8 pixels larger on each side, mirrored; the result cropped
+in context   the middle of a larger picture, which has no edge there: what could be had at best
+
+A row for each network and kind: `frame` (1 is none), the median over photographs, and of these the median, least and
+greatest over styles; with --paintings the style distance under VGG-19 (without --vgg19, lite), the mean over all, of whole
+pictures and of their middle without 16 pixels on each side. Writes borders.csv, .png and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import pyplot
+from report import Row, parser_of, run, save, save_plot, spread
+from showcase import photographs
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from fast_nst.data import to_pixels, to_tensor
+from fast_nst.frame import frame
+from fast_nst.images import find_images, load_image, open_image, resize_long_side
+from fast_nst.losses import PerceptualLoss, perceptual_loss
+from fast_nst.networks.transformer_net import BorderedConv, TransformerNet
+from fast_nst.settings import LossSettings
+from fast_nst.weights import load_network
+
+NAME, STYLE_SIZE, EDGE = "borders", 640, 16
+KINDS = {
+    "repeated": ("replicate", 0),
+    "mirrored": ("reflect", 0),
+    "zeros": ("constant", 0),
+    "padded": ("reflect", 8),
+    "in context": ("replicate", -40),
+}  # name -> borders of the convolutions, and pixels that the photograph gains on each side
+
+
+def drawn(network: TransformerNet, photo: Tensor, weights: Tensor, borders: str, gain: int) -> Tensor:
+    """``photo`` (1, 3, H, W) by ``network``, in [0, 1]: cropped by what it gained, or by what it is to lose."""
+    for module in network.modules():
+        if isinstance(module, BorderedConv):
+            module.borders = borders
+    given = F.pad(photo, [gain] * 4, mode="reflect") if gain > 0 else photo
+    return without_edge(network(given, weights).clamp(0, 1), abs(gain))
+
+
+def without_edge(pictures: Tensor, edge: int) -> Tensor:
+    return pictures[..., edge : pictures.shape[-2] - edge, edge : pictures.shape[-1] - edge]
+
+
+def criteria_of(network: TransformerNet, settings: argparse.Namespace) -> dict[str, PerceptualLoss]:
+    """Style -> the loss that measures it, of the styles whose paintings are at hand."""
+    paths = {path.stem: path for path in find_images(settings.paintings)} if settings.paintings else {}
+    judge = "vgg19" if settings.vgg19 else "lite"
+    found = {}
+    for name in set(network.styles) & set(paths):
+        painting = to_tensor(np.asarray(resize_long_side(open_image(paths[name]), STYLE_SIZE)))
+        found[name] = perceptual_loss(judge, settings.vgg19, [painting], LossSettings())
+    return found
+
+
+@torch.no_grad()
+def measurements(settings: argparse.Namespace) -> Iterator[Row]:
+    photos = [to_tensor(photo)[None] for photo in photos_of(settings)]
+    for source in settings.networks:
+        network = load_network(source)
+        criteria = criteria_of(network, settings)
+        for kind in tqdm(KINDS, desc=Path(source).name, unit="kind", leave=False):
+            yield {"network": Path(source).name, "borders": kind} | measure(network, kind, photos, criteria, settings.styles)
+
+
+def measure(
+    network: TransformerNet, kind: str, photos: Sequence[Tensor], criteria: dict[str, PerceptualLoss], most: int | None
+) -> Row:
+    """Frames and distances of the first ``most`` styles of ``network``, at strength 1."""
+    frames, distances = [], []
+    for row in network.painted_rows[:most]:
+        weights, criterion = network.mixture([row], like=photos[0]), criteria.get(network.styles[row])
+        pictures = [drawn(network, photo, weights, *KINDS[kind]) for photo in photos]
+        frames.append(float(np.median([frame(to_pixels(picture[0])) for picture in pictures])))
+        if criterion is not None:
+            distances += [[distance(criterion, picture, edge) for edge in (0, EDGE)] for picture in pictures]
+    median, least, greatest = spread(frames)
+    whole, middle = np.mean(distances, 0).tolist() if distances else (None, None)
+    found = {"frame": median, "frame_least": least, "frame_greatest": greatest}
+    return found | {"style_whole": whole, "style_middle": middle}
+
+
+def distance(criterion: PerceptualLoss, picture: Tensor, edge: int) -> float:
+    return criterion.style_loss(criterion.network(without_edge(picture, edge))).item()
+
+
+def photos_of(settings: argparse.Namespace) -> list[np.ndarray]:
+    """The photographs as uint8 RGB, their longer side ``settings.size``."""
+    if settings.photos is None:
+        return photographs(settings.size)[: settings.count]
+    return [load_image(path, settings.size) for path in find_images(settings.photos)[: settings.count]]
+
+
+def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
+    names = list(dict.fromkeys(row["network"] for row in rows))
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for number, name in enumerate(names):
+        own = [row for row in rows if row["network"] == name]
+        least, middle, greatest = (np.array([row[key] for row in own]) for key in ("frame_least", "frame", "frame_greatest"))
+        places, width = np.arange(len(own)) + number / (len(names) + 1), 1 / (len(names) + 1)
+        axes.bar(places, middle, width, yerr=(middle - least, greatest - middle), capsize=3, label=name)
+    axes.set_xticks(np.arange(len(KINDS)), list(KINDS))
+    axes.axhline(1, color="black", linestyle="--", linewidth=0.8)
+    axes.set(ylabel="frame (1 is none)", title="median, least and greatest of the styles")
+    axes.legend()
+    save_plot(NAME, figure, settings)
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = parser_of(__doc__, NAME)
+    parser.add_argument("--networks", nargs="+", default=["base"], help="base, runs' folders or checkpoints")
+    parser.add_argument("--photos", type=Path, help="folder of held-out photographs (none: scikit-image's)")
+    parser.add_argument("--count", type=int, default=6, help="photographs, the first of the folder")
+    parser.add_argument("--size", type=int, default=384, help="their longer side")
+    parser.add_argument("--paintings", type=Path, help="folder of the styles' paintings, great_wave.jpg and so on")
+    parser.add_argument("--vgg19", type=Path, help="VGG-19's weights in torchvision's keys (none: under lite)")
+    parser.add_argument("--styles", type=int, help="styles of each network, the first (none: all)")
+    settings = parser.parse_args(argv)
+    if settings.quick:
+        settings.count, settings.size, settings.styles = 1, 256, 2
+    return settings
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    settings = parsed(argv)
+    torch.set_num_threads(settings.threads)
+    rows = list(measurements(settings))
+    save(NAME, rows, settings)
+    draw(rows, settings)
+
+
+if __name__ == "__main__":
+    run(main)
