@@ -32,11 +32,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from fast_nst.data import to_pixels, to_tensor
-from fast_nst.frame import frame
+from fast_nst.data import find_preview_photos, to_pixels, to_tensor
+from fast_nst.errors import UserError
+from fast_nst.frame import MIN_SIDE, frame
 from fast_nst.images import find_images, load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, perceptual_loss
-from fast_nst.networks.transformer_net import BorderedConv, TransformerNet
+from fast_nst.networks.transformer_net import TransformerNet, set_borders
 from fast_nst.settings import LossSettings
 from fast_nst.weights import load_network
 
@@ -48,13 +49,12 @@ KINDS = {
     "padded": ("reflect", 8),
     "in context": ("replicate", -40),
 }  # name -> borders of the convolutions, and pixels that the photograph gains on each side
+LEAST = MIN_SIDE + 2 * 40  # pixels a side of a photograph whose middle, too, has a frame to tell
 
 
 def drawn(network: TransformerNet, photo: Tensor, weights: Tensor, borders: str, gain: int) -> Tensor:
     """``photo`` (1, 3, H, W) by ``network``, in [0, 1]: cropped by what it gained, or by what it is to lose."""
-    for module in network.modules():
-        if isinstance(module, BorderedConv):
-            module.borders = borders
+    set_borders(network, borders)
     given = F.pad(photo, [gain] * 4, mode="reflect") if gain > 0 else photo
     return without_edge(network(given, weights).clamp(0, 1), abs(gain))
 
@@ -64,11 +64,14 @@ def without_edge(pictures: Tensor, edge: int) -> Tensor:
 
 
 def criteria_of(network: TransformerNet, settings: argparse.Namespace) -> dict[str, PerceptualLoss]:
-    """Style -> the loss that measures it, of the styles whose paintings are at hand."""
-    paths = {path.stem: path for path in find_images(settings.paintings)} if settings.paintings else {}
-    judge = "vgg19" if settings.vgg19 else "lite"
-    found = {}
-    for name in set(network.styles) & set(paths):
+    """Style -> the loss that measures it, of all that are measured, or none without paintings."""
+    if settings.paintings is None:
+        return {}
+    paths = {path.stem: path for path in find_images(settings.paintings)}
+    judge, found = "vgg19" if settings.vgg19 else "lite", {}
+    for name in [network.styles[row] for row in network.painted_rows[: settings.styles]]:
+        if name not in paths:
+            raise UserError(f"no painting called {name} in {settings.paintings}; --paintings needs one for every style")
         painting = to_tensor(np.asarray(resize_long_side(open_image(paths[name]), STYLE_SIZE)))
         found[name] = perceptual_loss(judge, settings.vgg19, [painting], LossSettings())
     return found
@@ -109,7 +112,11 @@ def photos_of(settings: argparse.Namespace) -> list[np.ndarray]:
     """The photographs as uint8 RGB, their longer side ``settings.size``."""
     if settings.photos is None:
         return photographs(settings.size)[: settings.count]
-    return [load_image(path, settings.size) for path in find_images(settings.photos)[: settings.count]]
+    photos = [load_image(path, settings.size) for path in find_preview_photos(settings.photos, settings.count)]
+    least = min(min(photo.shape[:2]) for photo in photos)
+    if least < LEAST:
+        raise UserError(f"a photograph has a side of {least} pixels, and {LEAST} are needed; choose a larger --size")
+    return photos
 
 
 def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:

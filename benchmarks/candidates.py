@@ -19,6 +19,7 @@ from fast_nst.networks.transformer_net import (
     FastNet,
     TransformerNet,
     UpsampleConvNorm,
+    set_borders,
 )
 
 STYLES = ("identity", "style")
@@ -114,9 +115,7 @@ def with_upsampling(kind: Callable[..., nn.Module], net: FastNet) -> None:
 
 def with_zero_padding(net: FastNet) -> None:
     """Zeros at the border, which draw a frame: the most that cheaper padding could gain."""
-    for module in net.modules():
-        if isinstance(module, BorderedConv):
-            module.borders = "constant"
+    set_borders(net, "constant")
 
 
 CANDIDATES: dict[str, Callable[[], TransformerNet]] = {

@@ -300,13 +300,32 @@ def test_folder_throughput_tells_what_files_cost_beside_the_network(quick: Calla
 def test_borders_tell_the_frame_and_the_style_of_every_padding(quick: Callable[..., Table], tmp_path: Path) -> None:
     paintings = tmp_path / "paintings"
     paintings.mkdir()
-    save_image(draw_painting(96, 64), paintings / "great_wave.png")
+    for name in ("composition_vii", "great_wave"):
+        save_image(draw_painting(96, 64), paintings / f"{name}.png")
     rows = {row["borders"]: row for row in quick("borders", "--paintings", str(paintings))}
     assert list(rows) == ["repeated", "mirrored", "zeros", "padded", "in context"]
     for row in rows.values():
         assert 0.3 < float(row["frame_least"]) <= float(row["frame"]) <= float(row["frame_greatest"])
         assert 0 < float(row["style_middle"]) != float(row["style_whole"]) > 0
     assert float(rows["zeros"]["frame"]) > 1.5 * float(rows["repeated"]["frame"])  # no network was trained with zeros
+
+
+def test_the_mistakes_of_borders_are_one_line_each(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = benchmark("borders", monkeypatch)
+    mistakes = {
+        ("--photos", str(photos)): "choose a larger --size",
+        ("--photos", str(tmp_path / "absent")): "no folder of photographs",
+        ("--paintings", str(photos)): "no painting called",
+    }
+    for flags, message in mistakes.items():
+        with pytest.raises(SystemExit, match="2"):
+            module.run(
+                lambda given=flags: module.main(["--threads", "1", "--output", str(tmp_path), *given, "--size", "150"])
+            )
+        assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("borders*"))
 
 
 def test_muon_and_adam_learn_the_same_and_not_alike(quick: Callable[..., Table]) -> None:

@@ -194,9 +194,7 @@ class JohnsonNet(nn.Module):
             [UpsampleConvNorm(4 * width, 2 * width, 3, styles), UpsampleConvNorm(2 * width, width, 3, styles)]
         )
         self.out = Picture(width, 3, 9, names)
-        for module in self.modules():
-            if isinstance(module, BorderedConv):
-                module.borders = "reflect"
+        set_borders(self, "reflect")
 
     def forward(self, photos: Tensor, style: Tensor) -> Tensor:
         x = photos
@@ -337,6 +335,13 @@ class BorderedConv(nn.Conv2d):
         with torch.autocast(input.device.type, enabled=False):
             padded = F.pad(input, [self.kernel_size[0] // 2] * 4, mode=self.borders)
         return super().forward(padded)
+
+
+def set_borders(network: nn.Module, borders: str) -> None:
+    """Let every convolution of ``network`` see its borders as ``borders`` says: a mode of ``F.pad``."""
+    for module in network.modules():
+        if isinstance(module, BorderedConv):
+            module.borders = borders
 
 
 def _pad_to_multiple_of_4(x: Tensor) -> Tensor:
