@@ -140,6 +140,14 @@ def total_variation(images: Tensor) -> Tensor:
     return down + across
 
 
+def without_edge(images: Tensor, edge: int) -> Tensor:
+    """``images`` or features (B, C, H, W) without ``edge`` pixels on each side, dense in the memory format they had."""
+    height, width = images.shape[-2:]
+    channels_last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return images[..., edge : height - edge, edge : width - edge].contiguous(memory_format=layout)
+
+
 def energy(target: Tensor) -> Tensor:
     """Mean square of a target, the unit in which normalised losses are measured; at least 1e-12."""
     return at_least_float32(target).square().mean().clamp_min(1e-12)

@@ -5,7 +5,10 @@ Images are float RGB in [0, 1], shape (B, 3, H, W); normalisation happens inside
 Departures from the paper:
 - every term is divided by the energy of its target and averaged over layers, so one pair of weights serves every loss
   network; ``normalize=False`` gives the sums of the paper, as pytorch/examples computes them;
-- total variation is a mean of squares.
+- total variation is a mean of squares;
+- ``border`` leaves the features along the edge out. The loss network pads with zeros, which are in the features of the
+  edge and so in the Gram matrices; a network that meets the painting's statistics with them misses them everywhere else
+  (benchmarks/loss_border.py).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from fast_nst.errors import UserError
-from fast_nst.functional import at_least_float32, gram_matrix, structure_correlation, total_variation
+from fast_nst.functional import at_least_float32, gram_matrix, structure_correlation, total_variation, without_edge
 from fast_nst.networks.loss_network import LossNetwork, architecture_of, check_image_size
 from fast_nst.settings import LossSettings
 
@@ -41,13 +44,16 @@ class PerceptualLoss(nn.Module):
         network: the loss network; it must return the content and style layers of ``settings``.
         style_images: the style picture (3, H, W), or several of them, one for each row of the network.
         settings: weights and layers.
+        border: pixels along the edge of all pictures, in [0, H / 2), whose features do not count.
     Raises:
         UserError: a style picture too small for the deepest layer.
     """
 
-    def __init__(self, network: LossNetwork, style_images: Iterable[Tensor], settings: LossSettings) -> None:
+    def __init__(
+        self, network: LossNetwork, style_images: Iterable[Tensor], settings: LossSettings, border: int = 0
+    ) -> None:
         super().__init__()
-        self.network, self.settings = network, settings
+        self.network, self.settings, self.border = network, settings, border
         self.content_layers, self.style_layers = layers_of(network.name, settings)
         self.layer_weights = style_layer_weights(network.name, settings)
         targets = [self._style_targets(image) for image in style_images]
@@ -70,7 +76,7 @@ class PerceptualLoss(nn.Module):
     @torch.no_grad()
     def content_targets(self, photos: Tensor) -> Features:
         """Features of ``photos`` at the content layers: what ``compare`` needs of them, to be computed once."""
-        return self.network(photos, self.content_layers)
+        return self.features(photos, self.content_layers)
 
     def objective(self, photos: Tensor, style: Tensor | None = None) -> Callable[[Tensor], LossTerms]:
         """Pictures -> LossTerms against ``photos``, whose features are computed here, once."""
@@ -81,8 +87,7 @@ class PerceptualLoss(nn.Module):
         self, pictures: Tensor, targets: Features, style: Tensor | None = None, style_share: Tensor | float = 1.0
     ) -> LossTerms:
         """As ``forward``, with the content targets at hand."""
-        features = self.network(pictures)
-        weights = self.settings
+        features, weights = self.features(pictures), self.settings
         content = weights.content_weight * self.content_loss(features, targets).mean()
         own_share = self.shares[0] if style is None else self.shares[style]
         style_loss = weights.style_weight * (style_share * own_share * self.style_loss(features, style)).mean()
@@ -115,6 +120,12 @@ class PerceptualLoss(nn.Module):
         values = [structure_correlation(features[layer], targets[layer]) for layer in self.content_layers]
         return torch.stack(values).mean()
 
+    def features(self, images: Tensor, layers: Sequence[str] | None = None) -> Features:
+        """The loss network's features of ``images`` at ``layers`` (default: all that count), without ``border``."""
+        features = self.network(images, layers)
+        side = min(images.shape[-2:])
+        return {layer: _inner(value, self.border / side) for layer, value in features.items()} if self.border else features
+
     def _distance(self, value: Tensor, target: Tensor) -> Tensor:
         value, target = at_least_float32(value), at_least_float32(target)
         distance = _mean_square(value - target)
@@ -127,8 +138,14 @@ class PerceptualLoss(nn.Module):
     @torch.no_grad()
     def _style_targets(self, image: Tensor) -> Features:
         check_image_size(self.network.name, self.style_layers, *image.shape[-2:], what="the style picture")
-        features = self.network(image[None].to(self.network.mean.device), self.style_layers)
+        features = self.features(image[None].to(self.network.mean.device), self.style_layers)
         return {layer: gram_matrix(features[layer]) for layer in self.style_layers}
+
+
+def _inner(features: Tensor, share: float) -> Tensor:
+    """``features`` without ``share`` of their shorter side on each side; something always stays."""
+    side = min(features.shape[-2:])
+    return without_edge(features, min(round(share * side), (side - 1) // 2))
 
 
 def _mean_square(values: Tensor) -> Tensor:
@@ -172,9 +189,9 @@ def picture_shares(styles: int, settings: LossSettings) -> Tensor:
 
 
 def perceptual_loss(
-    network_name: str, weights: str | None, style_images: Iterable[Tensor], settings: LossSettings
+    network_name: str, weights: str | None, style_images: Iterable[Tensor], settings: LossSettings, border: int = 0
 ) -> PerceptualLoss:
-    """A PerceptualLoss with the loss network that ``settings`` needs."""
+    """A PerceptualLoss with the loss network that ``settings`` needs; ``border`` as there."""
     content, style = layers_of(network_name, settings)
     network = LossNetwork(network_name, (*content, *style), weights, settings.pooling)
-    return PerceptualLoss(network.to(memory_format=torch.channels_last), style_images, settings)
+    return PerceptualLoss(network.to(memory_format=torch.channels_last), style_images, settings, border)

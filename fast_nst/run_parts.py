@@ -58,7 +58,7 @@ def module_of(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: P
     """The network, new or from a base, with the loss that trains it to draw ``styles``, uint8 RGB (H, W, 3) by name."""
     layers, size = layers_of(settings.loss_network, settings.loss), settings.image_size
     images = [to_tensor(pixels) for pixels in styles.values()]
-    criterion = perceptual_loss(settings.loss_network, settings.loss_weights, images, settings.loss)
+    criterion = perceptual_loss(settings.loss_network, settings.loss_weights, images, settings.loss, settings.border())
     check_image_size(settings.loss_network, layers[0] + layers[1], size, size, what="a training crop (--image_size)")
     photos = torch.stack([dataset[position] for position in range(settings.batch_size)])
     network = _network(settings, dict(zip(styles, images, strict=True)), criterion, dataset)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from fast_nst.errors import UserError
 
 IDENTITY = "identity"  # the row of a network that is the photograph itself
+LOSS_BORDER = 16  # pixels of a crop's edge that training leaves out of the loss
 
 
 @dataclass
@@ -117,6 +118,8 @@ class TrainSettings:
         optimizer: how the network learns.
         style_size: longer side of the painting in pixels, which sets the size of the strokes.
         image_size: side of the training crops in pixels.
+        loss_border: pixels along the edge of a crop that do not count in the loss, as its network pads there (none: 16, an
+            eighth of image_size at most).
         batch_size: photographs a step, on each device.
         steps: length of the training (none: 4000, or 600 from a base).
         preview_photos: photographs to show progress on (none: of val2017 where there is one, else the first of data).
@@ -145,6 +148,7 @@ class TrainSettings:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     style_size: int = 640
     image_size: int = 256
+    loss_border: int | None = None
     batch_size: int = 4
     steps: int | None = None
     preview_photos: list[str] = field(default_factory=list)
@@ -161,6 +165,8 @@ class TrainSettings:
         in_range("style_size", self.style_size, 32, 8192)
         in_range("image_size", self.image_size, 32, 4096)
         in_range("batch_size", self.batch_size, 1, 4096)
+        in_range("loss_border", self.loss_border or 0, 0, self.image_size // 4)
+        in_range("loss_border", self.loss_border or 0, 0, self.image_size // 4)
         in_range("seed", self.seed, 0, 2**31)
         in_range("workers", self.workers or 0, 0, 256)
         for name in ("steps", "preview_every", "checkpoint_every"):
@@ -168,6 +174,10 @@ class TrainSettings:
                 in_range(name, getattr(self, name), 1, 10**9)
         if self.resume and self.overwrite:
             raise UserError("--resume goes on with a run, --overwrite replaces it; give one of them")
+
+    def border(self) -> int:
+        """``loss_border``, or its default."""
+        return min(LOSS_BORDER, self.image_size // 8) if self.loss_border is None else self.loss_border
 
 
 @dataclass

@@ -4,6 +4,7 @@ from conftest import random_state_dict
 from torch.nn import functional as F
 
 from fast_nst.errors import UserError
+from fast_nst.functional import gram_matrix
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.settings import LossSettings
@@ -128,3 +129,39 @@ def test_a_tiny_painting_is_refused_with_the_size_that_works():
 def test_weights_out_of_range_are_named(settings):
     with pytest.raises(UserError, match=f"loss.{next(iter(settings))}"):
         LossSettings(**settings)
+
+
+def test_what_lies_along_the_edge_does_not_count_with_a_border(lite, pictures):
+    settings = LossSettings(content_layers=["relu1_2"], style_layers=["relu1_2"], tv_weight=0)
+    framed = pictures[0].clone()
+    for edge in (framed[..., :4, :], framed[..., -4:, :], framed[..., :, :4], framed[..., :, -4:]):
+        edge.fill_(0.0)
+    for border, equal in ((8, True), (0, False)):
+        loss = PerceptualLoss(lite, [pictures[2][0]], settings, border)
+        terms = [loss(picture, pictures[1]) for picture in (pictures[0], framed)]
+        assert (terms[0].content == terms[1].content).item() is equal and (terms[0].style == terms[1].style).item() is equal
+
+
+def test_a_border_is_the_same_share_of_every_layer(lite, pictures):
+    picture, photo, painting = (image[:, :, :, :32] for image in pictures)
+    loss = PerceptualLoss(lite, [painting[0]], LossSettings(tv_weight=0), border=8)
+    terms = loss(picture, photo)
+
+    def inner(images):
+        return {
+            layer: value[..., side // 4 : -side // 4, side // 4 : -side // 4]
+            for layer, value in lite(images).items()
+            for side in [value.shape[-1]]
+        }
+
+    for layer, value in inner(painting[:1]).items():
+        assert torch.allclose(getattr(loss, f"gram_{layer}"), gram_matrix(value)) or layer not in loss.style_layers
+    assert terms.content.item() == pytest.approx(loss.content_loss(inner(picture), inner(photo)).mean().item())
+    assert terms.style.item() == pytest.approx(25 * loss.style_loss(inner(picture)).mean().item())
+    assert terms.structure.item() == pytest.approx(loss.structure(inner(picture), inner(photo)).item())
+
+
+@pytest.mark.parametrize("border", [15, 16, 100])
+def test_a_border_leaves_something_of_the_smallest_picture(lite, pictures, border):
+    loss = PerceptualLoss(lite, [pictures[2][0]], LossSettings(), border)
+    assert loss(pictures[0], pictures[1]).total.isfinite()

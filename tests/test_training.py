@@ -1,7 +1,11 @@
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,6 +38,13 @@ from fast_nst.weights import load_network, save_network
 def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ONNX export takes longer than these runs; the tests that look at its result do it."""
     monkeypatch.setattr("fast_nst.runs.export_onnx", lambda *_: None)
+
+
+def test_the_border_of_the_loss_fits_the_crop() -> None:
+    assert [TrainSettings(image_size=size).border() for size in (512, 256, 96, 32)] == [16, 16, 12, 4]
+    assert [TrainSettings(loss_border=border).border() for border in (0, 20)] == [0, 20]
+    with pytest.raises(UserError, match="loss_border needs to be between 0 and 64"):
+        TrainSettings(loss_border=65)
 
 
 def weights_of(run: Run) -> torch.Tensor:
@@ -395,17 +406,39 @@ def test_an_average_of_the_weights_is_saved_when_asked(tiny_settings, finished_r
     assert Stylizer(averaged.folder.path)(np.zeros((16, 16, 3), np.uint8)).shape == (16, 16, 3)
 
 
-def test_two_processes_train_together(tiny_settings, tmp_path):
-    settings = {k: v for k, v in tiny_settings.items() if k != "trainer"} | {
-        "checkpoints": str(tmp_path),
-        "name": "ddp",
-        "steps": 4,
-    }
-    (tmp_path / "ddp.yaml").write_text(yaml.safe_dump(settings))
-    flags = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
-    command = [sys.executable, "-m", "fast_nst", "train", "--config", str(tmp_path / "ddp.yaml"), *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert result.returncode == 0, result.stderr[-2000:]
+@pytest.fixture
+def two_processes(tiny_settings: dict, tmp_path: Path) -> Callable[..., subprocess.Popen]:
+    """Starts a training on two processes, in the folder ddp of ``tmp_path``."""
+
+    def start(*flags: str, **changes: object) -> subprocess.Popen:
+        settings = {key: value for key, value in tiny_settings.items() if key != "trainer"}
+        settings |= {"checkpoints": str(tmp_path), "name": "ddp", "steps": 4} | changes
+        (tmp_path / "ddp.yaml").write_text(yaml.safe_dump(settings))
+        flags = (*flags, "--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp")
+        command = [sys.executable, "-m", "fast_nst", "train", "--config", str(tmp_path / "ddp.yaml"), *flags]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+    return start
+
+
+def test_two_processes_train_together(two_processes, tmp_path):
+    process = two_processes()
+    assert (process.communicate(timeout=300), process.returncode)[1] == 0
     assert json.loads((tmp_path / "ddp" / "card.json").read_text())["photographs_seen"] == 4 * 2 * 2
     assert (tmp_path / "ddp" / "ddp.onnx").exists()
+
+
+def test_two_processes_stop_together_and_go_on(two_processes, tmp_path):
+    process = two_processes(steps=10**6, checkpoint_every=2)
+    while not (tmp_path / "ddp" / "last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 128 + signal.SIGTERM, told[-2000:]
+    step = int(re.search(r"stopped at step (\d+); the same command with --resume", told)[1])
+    assert read_checkpoint(tmp_path / "ddp" / "last.ckpt")["global_step"] == step
+    process = two_processes("--resume", steps=step + 2)
+    told = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, told[-2000:]
+    assert json.loads((tmp_path / "ddp" / "card.json").read_text())["photographs_seen"] == 4 * (step + 2)
