@@ -13,8 +13,9 @@ padded       mirrored, and the photograph 8 pixels larger on each side, mirrored
 in context   the middle of a larger picture, which has no edge there: what could be had at best
 
 A row for each network and kind: `frame` (1 is none), the median over photographs, and of these the median, least and
-greatest over styles; with --paintings the style distance under VGG-19 (without --vgg19, lite), the mean over all, of whole
-pictures and of their middle without 16 pixels on each side. Writes borders.csv, .png and .json.
+greatest over styles; with --paintings the style distance under VGG-19 (without --vgg19, lite), the mean over all: of whole
+pictures, the loss network's padding along their edges included, and without the features of the outer 16 pixels. Writes
+borders.csv, .png and .json.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib import pyplot
-from report import Row, parser_of, run, save, save_plot, spread
+from report import Row, parser_of, publish, run, save_plot, spread
 from showcase import photographs
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,13 +36,14 @@ from tqdm import tqdm
 from fast_nst.data import find_preview_photos, to_pixels, to_tensor
 from fast_nst.errors import UserError
 from fast_nst.frame import MIN_SIDE, frame
+from fast_nst.functional import without_edge
 from fast_nst.images import find_images, load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet, set_borders
-from fast_nst.settings import LossSettings
+from fast_nst.settings import LOSS_BORDER, LossSettings
 from fast_nst.weights import load_network
 
-NAME, STYLE_SIZE, EDGE = "borders", 640, 16
+NAME, STYLE_SIZE = "borders", 640
 KINDS = {
     "repeated": ("replicate", 0),
     "mirrored": ("reflect", 0),
@@ -59,12 +61,8 @@ def drawn(network: TransformerNet, photo: Tensor, weights: Tensor, borders: str,
     return without_edge(network(given, weights).clamp(0, 1), abs(gain))
 
 
-def without_edge(pictures: Tensor, edge: int) -> Tensor:
-    return pictures[..., edge : pictures.shape[-2] - edge, edge : pictures.shape[-1] - edge]
-
-
-def criteria_of(network: TransformerNet, settings: argparse.Namespace) -> dict[str, PerceptualLoss]:
-    """Style -> the loss that measures it, of all that are measured, or none without paintings."""
+def criteria_of(network: TransformerNet, settings: argparse.Namespace, border: int = 0) -> dict[str, PerceptualLoss]:
+    """Style -> the loss that measures it, of all that are measured, or none without paintings; ``border`` as there."""
     if settings.paintings is None:
         return {}
     paths = {path.stem: path for path in find_images(settings.paintings)}
@@ -73,7 +71,7 @@ def criteria_of(network: TransformerNet, settings: argparse.Namespace) -> dict[s
         if name not in paths:
             raise UserError(f"no painting called {name} in {settings.paintings}; --paintings needs one for every style")
         painting = to_tensor(np.asarray(resize_long_side(open_image(paths[name]), STYLE_SIZE)))
-        found[name] = perceptual_loss(judge, settings.vgg19, [painting], LossSettings())
+        found[name] = perceptual_loss(judge, settings.vgg19, [painting], LossSettings(), border)
     return found
 
 
@@ -82,30 +80,30 @@ def measurements(settings: argparse.Namespace) -> Iterator[Row]:
     photos = [to_tensor(photo)[None] for photo in photos_of(settings)]
     for source in settings.networks:
         network = load_network(source)
-        criteria = criteria_of(network, settings)
+        criteria = [criteria_of(network, settings, border) for border in (0, LOSS_BORDER)]
         for kind in tqdm(KINDS, desc=Path(source).name, unit="kind", leave=False):
             yield {"network": Path(source).name, "borders": kind} | measure(network, kind, photos, criteria, settings.styles)
 
 
 def measure(
-    network: TransformerNet, kind: str, photos: Sequence[Tensor], criteria: dict[str, PerceptualLoss], most: int | None
+    network: TransformerNet,
+    kind: str,
+    photos: Sequence[Tensor],
+    criteria: Sequence[dict[str, PerceptualLoss]],
+    most: int | None,
 ) -> Row:
-    """Frames and distances of the first ``most`` styles of ``network``, at strength 1."""
+    """Frames and distances of the first ``most`` styles of ``network``, at strength 1, by all of ``criteria``."""
     frames, distances = [], []
     for row in network.painted_rows[:most]:
-        weights, criterion = network.mixture([row], like=photos[0]), criteria.get(network.styles[row])
+        weights, name = network.mixture([row], like=photos[0]), network.styles[row]
         pictures = [drawn(network, photo, weights, *KINDS[kind]) for photo in photos]
         frames.append(float(np.median([frame(to_pixels(picture[0])) for picture in pictures])))
-        if criterion is not None:
-            distances += [[distance(criterion, picture, edge) for edge in (0, EDGE)] for picture in pictures]
+        own = [named[name] for named in criteria if name in named]
+        distances += [[one.style_loss(one.features(picture)).item() for one in own] for picture in pictures if own]
     median, least, greatest = spread(frames)
     whole, middle = np.mean(distances, 0).tolist() if distances else (None, None)
     found = {"frame": median, "frame_least": least, "frame_greatest": greatest}
     return found | {"style_whole": whole, "style_middle": middle}
-
-
-def distance(criterion: PerceptualLoss, picture: Tensor, edge: int) -> float:
-    return criterion.style_loss(criterion.network(without_edge(picture, edge))).item()
 
 
 def photos_of(settings: argparse.Namespace) -> list[np.ndarray]:
@@ -134,15 +132,21 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
     save_plot(NAME, figure, settings)
 
 
-def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = parser_of(__doc__, NAME)
-    parser.add_argument("--networks", nargs="+", default=["base"], help="base, runs' folders or checkpoints")
+def parser_for(description: str, name: str, size: int) -> argparse.ArgumentParser:
+    """``parser_of`` with the photographs, paintings and judge of a benchmark of shipped styles."""
+    parser = parser_of(description, name)
     parser.add_argument("--photos", type=Path, help="folder of held-out photographs (none: scikit-image's)")
     parser.add_argument("--count", type=int, default=6, help="photographs, the first of the folder")
-    parser.add_argument("--size", type=int, default=384, help="their longer side")
+    parser.add_argument("--size", type=int, default=size, help="their longer side")
     parser.add_argument("--paintings", type=Path, help="folder of the styles' paintings, great_wave.jpg and so on")
-    parser.add_argument("--vgg19", type=Path, help="VGG-19's weights in torchvision's keys (none: under lite)")
+    parser.add_argument("--vgg19", type=Path, help="VGG-19's weights in torchvision's keys (none: lite judges)")
     parser.add_argument("--styles", type=int, help="styles of each network, the first (none: all)")
+    return parser
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = parser_for(__doc__, NAME, size=384)
+    parser.add_argument("--networks", nargs="+", default=["base"], help="base, runs' folders or checkpoints")
     settings = parser.parse_args(argv)
     if settings.quick:
         settings.count, settings.size, settings.styles = 1, 256, 2
@@ -150,11 +154,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    settings = parsed(argv)
-    torch.set_num_threads(settings.threads)
-    rows = list(measurements(settings))
-    save(NAME, rows, settings)
-    draw(rows, settings)
+    publish(NAME, measurements, draw, parsed(argv))
 
 
 if __name__ == "__main__":

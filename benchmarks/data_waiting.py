@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib import pyplot
 from pytorch_lightning.profilers import SimpleProfiler
-from report import Row, parser_of, run, save, save_plot, spread
+from report import Row, parser_of, publish, run, save_plot, spread
 from showcase import photographs
 from tqdm import tqdm
 
@@ -115,11 +114,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    settings = parsed(argv)
-    torch.set_num_threads(settings.threads)
-    rows = measured(settings)
-    save(NAME, rows, settings)
-    draw(rows, settings)
+    publish(NAME, measured, draw, parsed(argv))
 
 
 if __name__ == "__main__":

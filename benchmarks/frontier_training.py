@@ -34,7 +34,7 @@ from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.run_settings import STYLE_RAMP
 from fast_nst.run_trainer import has_bfloat16
-from fast_nst.settings import LossSettings, OptimizerSettings
+from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
 from fast_nst.training import StyleTransferModule
 
 NAME = "frontier_training"
@@ -93,7 +93,8 @@ def curve(name: str, painting: Tensor, judge: PerceptualLoss, settings: argparse
     """Train one candidate as `fast-nst train` does, but for ``changes`` of the optimizer, and measure it as it goes."""
     pl.seed_everything(settings.seed, verbose=False)
     dataset, held_out = pictures_of(settings)
-    criterion = perceptual_loss("lite", None, [painting], LossSettings())
+    border = TrainSettings(image_size=settings.size).border()
+    criterion = perceptual_loss("lite", None, [painting], LossSettings(), border)
     options = OptimizerSettings(style_ramp=STYLE_RAMP, **changes)
     module = StyleTransferModule(CANDIDATES[name](), criterion, options, settings.steps, seed=settings.seed)
     measuring = Curve(name, judge, held_out, max(1, settings.steps // MEASUREMENTS))

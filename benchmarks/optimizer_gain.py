@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-import torch
 from frontier_training import curve, painting_of, parser_for
 from matplotlib import pyplot
-from report import Row, run, save, save_plot, spread
+from report import Row, publish, run, save_plot, spread
 
 from fast_nst.losses import perceptual_loss
 from fast_nst.settings import LossSettings
@@ -67,11 +66,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    settings = parsed(argv)
-    torch.set_num_threads(settings.threads)
-    rows = measurements(settings)
-    save(NAME, rows, settings)
-    draw(rows, settings)
+    publish(NAME, measurements, draw, parsed(argv))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -52,6 +52,22 @@ def run(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         fail(str(error), error.code)
+
+
+def publish(
+    name: str,
+    measure: Callable[[argparse.Namespace], Iterable[Row]],
+    draw: Callable[[Sequence[Row], argparse.Namespace], None],
+    settings: argparse.Namespace,
+) -> None:
+    """What most benchmarks do: with the threads and the seed of ``settings``, measure, save the rows and draw them."""
+    import torch  # the processes whose memory is measured do without
+
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.threads)
+    rows = list(measure(settings))
+    save(name, rows, settings)
+    draw(rows, settings)
 
 
 def save(name: str, rows: Sequence[Row], settings: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ from fast_nst.losses import perceptual_loss
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.run_trainer import has_bfloat16
-from fast_nst.settings import IDENTITY, LossSettings, OptimizerSettings
+from fast_nst.settings import IDENTITY, LossSettings, OptimizerSettings, TrainSettings
 from fast_nst.training import StyleTransferModule, compile_networks
 
 NAME = "training_speed"
@@ -118,7 +118,8 @@ def step_of(recipe: Recipe, size: int) -> Callable[[], None]:
 
 def trainer_step(recipe: Recipe, size: int) -> Callable[[], None]:
     """The step of this package's trainer, as Lightning makes it, with the batch, precision and compiler of ``recipe``."""
-    criterion = perceptual_loss("lite", None, [torch.rand(3, size, size)], LossSettings())
+    border = TrainSettings(image_size=size).border()
+    criterion = perceptual_loss("lite", None, [torch.rand(3, size, size)], LossSettings(), border)
     module = StyleTransferModule(TransformerNet(styles=[IDENTITY, "style"]), criterion, OptimizerSettings(), steps=1000)
     optimizer = module.configure_optimizers()["optimizer"]
     photos = torch.rand(recipe.batch, 3, size, size)

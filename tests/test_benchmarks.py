@@ -310,6 +310,19 @@ def test_borders_tell_the_frame_and_the_style_of_every_padding(quick: Callable[.
     assert float(rows["zeros"]["frame"]) > 1.5 * float(rows["repeated"]["frame"])  # no network was trained with zeros
 
 
+def test_a_border_in_the_loss_keeps_its_networks_padding_out(quick: Callable[..., Table], tmp_path: Path) -> None:
+    paintings = tmp_path / "paintings"
+    paintings.mkdir()
+    save_image(draw_painting(96, 64), paintings / "composition_vii.png")
+    rows = quick("loss_border", "--paintings", str(paintings))
+    deepest = [row for row in rows if row["layer"] == rows[-1]["layer"]]
+    assert [row["border"] for row in deepest] == ["0", "8", "16", "24", "32"]
+    padding = [float(row["padding"]) for row in deepest]
+    assert padding == sorted(padding, reverse=True) and padding[0] > 20 * padding[2]
+    told = [abs(float(row["style_alone"]) - float(row["style_there"])) for row in deepest]
+    assert told[0] > 10 * told[2]
+
+
 def test_the_mistakes_of_borders_are_one_line_each(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
