@@ -3,8 +3,9 @@
     python benchmarks/johnson_fig5.py --paintings paintings --vgg19 vgg19_features.safetensors --photos coco --count 4
 
 For every shipped style and photograph (without --photos, three of scikit-image's), L-BFGS starts from the photograph and
-from noise. The objective is that of the base's training, with the weights on its card, under VGG-19 or, without --vgg19,
-under lite. An iteration is one evaluation of the objective and its gradient, and the best picture so far counts.
+from noise. The objective is that of the base's training, with the weights and the border on its card (--border 0: of whole
+pictures), under VGG-19 or, without --vgg19, under lite. An iteration is one evaluation of the objective and its gradient,
+and the best picture so far counts.
 Photographs must be held out, and paintings are called as their styles. In the output folder:
 
 equivalents.csv           N* of each pair of style and photograph; one more than was tried where the network stays ahead
@@ -53,9 +54,8 @@ PAIR = ("style", "size", "photo")
 FIELDS = (*PAIR, "n_photo", "n_noise", "total", "content", "style_term", "structure", "ssim", "seconds")
 
 
-def training_loss(name: str) -> LossSettings:
-    """What the training of the base weighed for one of its styles."""
-    card = json.loads((SHIPPED / "base.json").read_text())
+def training_loss(name: str, card: dict) -> LossSettings:
+    """What the training of the base weighed for one of its styles, by its card."""
     names = [Path(style["file"]).stem for style in card["style"]]
     settings = LossSettings(**card["loss"])
     share = picture_shares(len(names), settings)[names.index(name)].item()
@@ -71,8 +71,9 @@ def criterion_of(name: str, settings: argparse.Namespace) -> PerceptualLoss:
         if not found:
             raise UserError(f"no painting called {name} in {settings.paintings}; --paintings needs one for every style")
         painting = np.asarray(resize_long_side(open_image(found[0]), STYLE_SIZE))
-    network = "vgg19" if settings.vgg19 else "lite"
-    return perceptual_loss(network, settings.vgg19, [to_tensor(painting)], training_loss(name))
+    network, card = "vgg19" if settings.vgg19 else "lite", json.loads((SHIPPED / "base.json").read_text())
+    border = card["sizes"].get("border", 0) if settings.border is None else settings.border
+    return perceptual_loss(network, settings.vgg19, [to_tensor(painting)], training_loss(name, card), border)
 
 
 def photos_of(settings: argparse.Namespace, size: int) -> dict[str, np.ndarray]:
@@ -216,6 +217,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256], help="longer side of the photographs")
     parser.add_argument("--iterations", type=int, default=100, choices=GRID[1:], metavar="N", help=f"up to {GRID[-1]}")
     parser.add_argument("--vgg19", type=Path, help="VGG-19's weights in torchvision's keys (none: under lite)")
+    parser.add_argument("--border", type=int, help="pixels along the edge that do not count (none: as in the training)")
     parser.add_argument("--noise", action=argparse.BooleanOptionalAction, default=True, help="from noise as well")
     parser.add_argument("--again", action="store_true", help="measure anew what is there for these sizes")
     settings = parser.parse_args(argv)

@@ -37,7 +37,7 @@ def card_of(settings: TrainSettings, name: str, network: dict, record: Record, h
         },
         "loss": vars(settings.loss) | {},
         "optimizer": vars(settings.optimizer) | {},
-        "sizes": {"style": settings.style_size, "crop": settings.image_size, "batch": settings.batch_size},
+        "sizes": _sizes(settings),
         "seed": settings.seed,
         "steps": settings.steps,
         "precision": record.precision,
@@ -100,6 +100,11 @@ def _data(data: str | list[str] | None) -> str | list[str]:
     if data is None:
         return "scenes drawn by fast_nst"
     return [Path(folder).name for folder in ([data] if isinstance(data, str) else data)]
+
+
+def _sizes(settings: TrainSettings) -> dict[str, int]:
+    sizes = {"style": settings.style_size, "crop": settings.image_size, "border": settings.border()}
+    return sizes | {"batch": settings.batch_size}
 
 
 def _device() -> str:
