@@ -4,7 +4,8 @@
         --squeezenet squeezenet1_0.safetensors
 
 Photographs must be held out. Distances are divided by the energy of their target, as in benchmarks/quality.py. At strength 1
-also what the network's grid and padding leave in the pictures, `lattice` and `frame`, medians. Writes
+also what the network's grid and padding leave in the pictures, `lattice` and `frame`, medians, and `within`, the first
+network's style distance without the features of the outer 16 pixels, in which its padding is. Writes
 docs/benchmarks/styles.csv.
 """
 
@@ -17,16 +18,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from quality import LAYERS, SIZE, measure
+from quality import LAYERS, SIZE, distance, measure
+from torch import Tensor
 from tqdm import tqdm
 
 from fast_nst.data import to_tensor
 from fast_nst.frame import frame
-from fast_nst.functional import gram_matrix
+from fast_nst.functional import gram_matrix, without_edge
 from fast_nst.images import find_images, open_image, resize_long_side
 from fast_nst.lattice import lattice
 from fast_nst.measuring import psnr
 from fast_nst.networks.loss_network import LossNetwork
+from fast_nst.settings import LOSS_BORDER
 from fast_nst.styles import shipped_styles
 from fast_nst.stylizer import Stylizer
 
@@ -49,6 +52,7 @@ def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: li
             row["psnr at 0"] = min(psnr(result, photo) for result, photo in zip(results, photos, strict=True))
         if strength == 1:
             row |= {trace.__name__: float(np.median([trace(result) for result in results])) for trace in (lattice, frame)}
+            row[f"{networks[0].name} within"] = within(networks[0], target, results)
         for network, features, gram in zip(networks, of_photos, grams, strict=True):
             pairs = zip(features, results, strict=True)
             table = [measure(of_photo, network(to_tensor(result)[None]), gram) for of_photo, result in pairs]
@@ -60,6 +64,22 @@ def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: li
                 suffix = "" if strength == 1 else f" at {strength:g}"
                 row |= {f"{network.name} r {layer}{suffix}": float(value[3]) for layer, value in means.items()}
     return row
+
+
+def inner_gram(features: Tensor, width: int) -> Tensor:
+    """Gram matrix of the features of a picture of ``width`` pixels, without those that the training leaves out."""
+    return gram_matrix(without_edge(features, LOSS_BORDER // round(width / features.shape[-1])))
+
+
+def within(network: LossNetwork, painting: Tensor, results: list[np.ndarray]) -> float:
+    """Mean style distance of ``results`` to ``painting`` (1, 3, h, w) without the features of their outer pixels."""
+
+    def grams(image: Tensor) -> list[Tensor]:
+        return [inner_gram(value, image.shape[-1]) for value in network(image).values()]
+
+    target = grams(painting)
+    distances = [map(distance, grams(to_tensor(result)[None]), target) for result in results]
+    return float(np.mean([list(layers) for layers in distances]))
 
 
 def main() -> None:

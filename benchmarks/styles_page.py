@@ -25,6 +25,7 @@ QUALITY = {
     "relu2_2": "vgg19 Gram relu2_2",
     "relu3_3": "vgg19 Gram relu3_3",
     "relu4_2": "vgg19 Gram relu4_2",
+    "mean within": "vgg19 within",
     "SqueezeNet fire5": "squeezenet1_0 Gram fire5",
     "r relu2_2": "vgg19 r relu2_2",
     "r relu3_3": "vgg19 r relu3_3",
