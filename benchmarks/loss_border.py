@@ -38,7 +38,7 @@ from fast_nst.settings import LossSettings
 from fast_nst.weights import load_network
 
 NAME, BORDERS = "loss_border", (0, 8, 16, 24, 32)
-WINDOW, MARGIN = 256, 96  # pixels a side of the window, and of what is around it
+WINDOW, MARGIN = 256, 32  # pixels a side of the window, and around it, beyond which nothing reaches it
 
 
 def judge_of(settings: argparse.Namespace) -> LossNetwork:
@@ -113,7 +113,7 @@ def draw(rows: Sequence[Mapping[str, float]], settings: argparse.Namespace) -> N
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = parser_for(__doc__, NAME, size=960)
+    parser = parser_for(__doc__, NAME, size=640)
     parser.add_argument("--model", default="base", help="base, a run's folder or a checkpoint")
     settings = parser.parse_args(argv)
     if settings.quick:

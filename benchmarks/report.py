@@ -112,8 +112,10 @@ def timed(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 
 
 
 def _named(value: object) -> str:
-    """A setting as text; a file or folder by its name, as paths belong to one machine."""
-    return value.name if isinstance(value, Path) else str(value)
+    """A setting as text; files and folders by their names, as paths belong to one machine."""
+    if isinstance(value, list):
+        return str([_named(item) if isinstance(item, str | Path) else item for item in value])
+    return Path(value).name if isinstance(value, Path) or (isinstance(value, str) and os.sep in value) else str(value)
 
 
 def _shortened(value: object) -> object:
