@@ -37,7 +37,7 @@ STRENGTHS = ("0", "0.3", "0.6", "1", "1.25", "1.5")
 STRENGTH = {("VGG-19 at " if one == "0" else "") + one: f"vgg19 style at {one}" for one in STRENGTHS}
 STRENGTH |= {("SqueezeNet at " if one == "0" else " ") + one: f"squeezenet1_0 style at {one}" for one in STRENGTHS}
 STRENGTH |= {"r relu3_3 at 1.5": "vgg19 r relu3_3 at 1.5"}
-DESCENTS = ((256, "photo"), (256, "noise"))  # size and start
+DESCENTS = ((256, "photo"), (256, "noise"), (512, "photo"))  # size and start
 
 
 def table(rows: list[dict[str, str]], columns: dict[str, str]) -> str:

@@ -113,7 +113,7 @@ def test_the_styles_page_reads_what_johnson_fig5_writes(tmp_path: Path, monkeypa
         tables.add(("monet", "256", photo), {"total": 1.0}, {"photo": (count, [2.0, 1.0])})
     monkeypatch.setattr(page, "DOCS", tmp_path)
     (line,) = (line for line in page.equivalents().splitlines() if "monet" in line)
-    assert line == "| monet | 3, 5, 9 | not measured |"
+    assert line == "| monet | 3, 5, 9 | not measured | not measured |"
 
 
 def test_johnson_fig5_names_the_painting_that_it_misses(
