@@ -38,7 +38,8 @@ from fast_nst.errors import UserError
 from fast_nst.frame import MIN_SIDE, frame
 from fast_nst.functional import without_edge
 from fast_nst.images import find_images, load_image, open_image, resize_long_side
-from fast_nst.losses import PerceptualLoss, perceptual_loss
+from fast_nst.losses import PerceptualLoss, layers_of
+from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.networks.transformer_net import TransformerNet, set_borders
 from fast_nst.settings import LOSS_BORDER, LossSettings
 from fast_nst.weights import load_network
@@ -61,26 +62,34 @@ def drawn(network: TransformerNet, photo: Tensor, weights: Tensor, borders: str,
     return without_edge(network(given, weights).clamp(0, 1), abs(gain))
 
 
-def criteria_of(network: TransformerNet, settings: argparse.Namespace, border: int = 0) -> dict[str, PerceptualLoss]:
+def judge_of(settings: argparse.Namespace) -> LossNetwork:
+    """The loss network that judges, with all layers of the default objective."""
+    name = "vgg19" if settings.vgg19 else "lite"
+    content, style = layers_of(name, LossSettings())
+    return LossNetwork(name, (*content, *style), settings.vgg19).to(memory_format=torch.channels_last)
+
+
+def criteria_of(
+    network: TransformerNet, judge: LossNetwork, settings: argparse.Namespace, border: int = 0
+) -> dict[str, PerceptualLoss]:
     """Style -> the loss that measures it, of all that are measured, or none without paintings; ``border`` as there."""
     if settings.paintings is None:
         return {}
-    paths = {path.stem: path for path in find_images(settings.paintings)}
-    judge, found = "vgg19" if settings.vgg19 else "lite", {}
+    paths, found = {path.stem: path for path in find_images(settings.paintings)}, {}
     for name in [network.styles[row] for row in network.painted_rows[: settings.styles]]:
         if name not in paths:
             raise UserError(f"no painting called {name} in {settings.paintings}; --paintings needs one for every style")
         painting = to_tensor(np.asarray(resize_long_side(open_image(paths[name]), STYLE_SIZE)))
-        found[name] = perceptual_loss(judge, settings.vgg19, [painting], LossSettings(), border)
+        found[name] = PerceptualLoss(judge, [painting], LossSettings(), border)
     return found
 
 
 @torch.no_grad()
 def measurements(settings: argparse.Namespace) -> Iterator[Row]:
-    photos = [to_tensor(photo)[None] for photo in photos_of(settings)]
+    photos, judge = [to_tensor(photo)[None] for photo in photos_of(settings)], judge_of(settings)
     for source in settings.networks:
         network = load_network(source)
-        criteria = [criteria_of(network, settings, border) for border in (0, LOSS_BORDER)]
+        criteria = [criteria_of(network, judge, settings, border) for border in (0, LOSS_BORDER)]
         for kind in tqdm(KINDS, desc=Path(source).name, unit="kind", leave=False):
             yield {"network": Path(source).name, "borders": kind} | measure(network, kind, photos, criteria, settings.styles)
 

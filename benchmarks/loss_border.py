@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from borders import criteria_of, parser_for, photos_of
+from borders import criteria_of, judge_of, parser_for, photos_of
 from matplotlib import pyplot
 from report import Row, publish, run, save_plot
 from torch import Tensor
@@ -32,19 +32,11 @@ from tqdm import tqdm
 from fast_nst.data import to_tensor
 from fast_nst.errors import UserError
 from fast_nst.functional import gram_matrix, without_edge
-from fast_nst.losses import PerceptualLoss, layers_of
-from fast_nst.networks.loss_network import LossNetwork
-from fast_nst.settings import LossSettings
+from fast_nst.losses import PerceptualLoss, without_border
 from fast_nst.weights import load_network
 
 NAME, BORDERS = "loss_border", (0, 8, 16, 24, 32)
 WINDOW, MARGIN = 256, 32  # pixels a side of the window, and around it, beyond which nothing reaches it
-
-
-def judge_of(settings: argparse.Namespace) -> LossNetwork:
-    """The loss network with its style layers."""
-    name = "vgg19" if settings.vgg19 else "lite"
-    return LossNetwork(name, layers_of(name, LossSettings())[1], settings.vgg19)
 
 
 def squares_of(settings: argparse.Namespace) -> list[Tensor]:
@@ -73,7 +65,7 @@ def means(rows: Sequence[Row]) -> Row:
 def distances(settings: argparse.Namespace) -> Iterator[tuple[int, str, Row]]:
     """Border, layer and its distances, for every photograph in every style."""
     network, judge, squares = load_network(settings.model), judge_of(settings), squares_of(settings)
-    criteria = criteria_of(network, settings)
+    criteria = criteria_of(network, judge, settings)
     for row in tqdm(network.painted_rows[: settings.styles], unit="style", leave=False):
         weights, criterion = network.mixture([row], like=squares[0]), criteria.get(network.styles[row])
         for square in squares:
@@ -91,7 +83,7 @@ def target_of(criterion: PerceptualLoss | None, layer: str) -> Tensor | None:
 def compared(alone: Tensor, there: Tensor, border: int, target: Tensor | None) -> Row:
     """The distances of the window's features alone (1, C, h, h) and in its picture, without ``border`` pixels."""
     stride = WINDOW // alone.shape[-1]
-    own = gram_matrix(without_edge(alone, border // stride))
+    own = gram_matrix(without_border(alone, border / WINDOW))
     context = gram_matrix(without_edge(there, (MARGIN + border) // stride))
     to_target = (None, None) if target is None else (distance(own, target), distance(context, target))
     return {"padding": distance(own, context)} | dict(zip(("style_alone", "style_there"), to_target, strict=True))

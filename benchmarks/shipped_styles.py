@@ -24,9 +24,10 @@ from tqdm import tqdm
 
 from fast_nst.data import to_tensor
 from fast_nst.frame import frame
-from fast_nst.functional import gram_matrix, without_edge
+from fast_nst.functional import gram_matrix
 from fast_nst.images import find_images, open_image, resize_long_side
 from fast_nst.lattice import lattice
+from fast_nst.losses import without_border
 from fast_nst.measuring import psnr
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.settings import LOSS_BORDER
@@ -66,16 +67,12 @@ def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: li
     return row
 
 
-def inner_gram(features: Tensor, width: int) -> Tensor:
-    """Gram matrix of the features of a picture of ``width`` pixels, without those that the training leaves out."""
-    return gram_matrix(without_edge(features, LOSS_BORDER // round(width / features.shape[-1])))
-
-
 def within(network: LossNetwork, painting: Tensor, results: list[np.ndarray]) -> float:
     """Mean style distance of ``results`` to ``painting`` (1, 3, h, w) without the features of their outer pixels."""
 
     def grams(image: Tensor) -> list[Tensor]:
-        return [inner_gram(value, image.shape[-1]) for value in network(image).values()]
+        share = LOSS_BORDER / min(image.shape[-2:])
+        return [gram_matrix(without_border(value, share)) for value in network(image).values()]
 
     target = grams(painting)
     distances = [map(distance, grams(to_tensor(result)[None]), target) for result in results]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from fast_nst.errors import UserError
 from fast_nst.functional import at_least_float32, gram_matrix, structure_correlation, total_variation, without_edge
 from fast_nst.networks.loss_network import LossNetwork, architecture_of, check_image_size
-from fast_nst.settings import LossSettings
+from fast_nst.settings import LossSettings, in_range
 
 Features = dict[str, Tensor]
 
@@ -44,15 +44,16 @@ class PerceptualLoss(nn.Module):
         network: the loss network; it must return the content and style layers of ``settings``.
         style_images: the style picture (3, H, W), or several of them, one for each row of the network.
         settings: weights and layers.
-        border: pixels along the edge of all pictures, in [0, H / 2), whose features do not count.
+        border: pixels along the edge of all pictures, 0 or more, whose features do not count; some always do.
     Raises:
-        UserError: a style picture too small for the deepest layer.
+        UserError: a style picture too small for the deepest layer; a negative ``border``.
     """
 
     def __init__(
         self, network: LossNetwork, style_images: Iterable[Tensor], settings: LossSettings, border: int = 0
     ) -> None:
         super().__init__()
+        in_range("border", border, 0, 10**6)
         self.network, self.settings, self.border = network, settings, border
         self.content_layers, self.style_layers = layers_of(network.name, settings)
         self.layer_weights = style_layer_weights(network.name, settings)
@@ -124,7 +125,11 @@ class PerceptualLoss(nn.Module):
         """The loss network's features of ``images`` at ``layers`` (default: all that count), without ``border``."""
         features = self.network(images, layers)
         side = min(images.shape[-2:])
-        return {layer: _inner(value, self.border / side) for layer, value in features.items()} if self.border else features
+        return (
+            {layer: without_border(value, self.border / side) for layer, value in features.items()}
+            if self.border
+            else features
+        )
 
     def _distance(self, value: Tensor, target: Tensor) -> Tensor:
         value, target = at_least_float32(value), at_least_float32(target)
@@ -142,8 +147,8 @@ class PerceptualLoss(nn.Module):
         return {layer: gram_matrix(features[layer]) for layer in self.style_layers}
 
 
-def _inner(features: Tensor, share: float) -> Tensor:
-    """``features`` without ``share`` of their shorter side on each side; something always stays."""
+def without_border(features: Tensor, share: float) -> Tensor:
+    """``features`` (B, C, H, W) without ``share`` of their shorter side on each side; something always stays."""
     side = min(features.shape[-2:])
     return without_edge(features, min(round(share * side), (side - 1) // 2))
 

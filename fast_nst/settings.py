@@ -166,7 +166,6 @@ class TrainSettings:
         in_range("image_size", self.image_size, 32, 4096)
         in_range("batch_size", self.batch_size, 1, 4096)
         in_range("loss_border", self.loss_border or 0, 0, self.image_size // 4)
-        in_range("loss_border", self.loss_border or 0, 0, self.image_size // 4)
         in_range("seed", self.seed, 0, 2**31)
         in_range("workers", self.workers or 0, 0, 256)
         for name in ("steps", "preview_every", "checkpoint_every"):

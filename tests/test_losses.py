@@ -165,3 +165,8 @@ def test_a_border_is_the_same_share_of_every_layer(lite, pictures):
 def test_a_border_leaves_something_of_the_smallest_picture(lite, pictures, border):
     loss = PerceptualLoss(lite, [pictures[2][0]], LossSettings(), border)
     assert loss(pictures[0], pictures[1]).total.isfinite()
+
+
+def test_a_negative_border_is_refused(lite, pictures):
+    with pytest.raises(UserError, match="border needs to be between 0 and"):
+        PerceptualLoss(lite, [pictures[2][0]], LossSettings(), -3)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -407,8 +407,9 @@ def test_an_average_of_the_weights_is_saved_when_asked(tiny_settings, finished_r
 
 
 @pytest.fixture
-def two_processes(tiny_settings: dict, tmp_path: Path) -> Callable[..., subprocess.Popen]:
-    """Starts a training on two processes, in the folder ddp of ``tmp_path``."""
+def two_processes(tiny_settings: dict, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Starts a training on two processes, in the folder ddp of ``tmp_path``; what is left of it ends with the test."""
+    started: list[subprocess.Popen] = []
 
     def start(*flags: str, **changes: object) -> subprocess.Popen:
         settings = {key: value for key, value in tiny_settings.items() if key != "trainer"}
@@ -417,21 +418,26 @@ def two_processes(tiny_settings: dict, tmp_path: Path) -> Callable[..., subproce
         flags = (*flags, "--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp")
         command = [sys.executable, "-m", "fast_nst", "train", "--config", str(tmp_path / "ddp.yaml"), *flags]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment))
+        return started[-1]
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
 
 
 def test_two_processes_train_together(two_processes, tmp_path):
     process = two_processes()
-    assert (process.communicate(timeout=300), process.returncode)[1] == 0
+    told = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, told[-2000:]
     assert json.loads((tmp_path / "ddp" / "card.json").read_text())["photographs_seen"] == 4 * 2 * 2
     assert (tmp_path / "ddp" / "ddp.onnx").exists()
 
 
 def test_two_processes_stop_together_and_go_on(two_processes, tmp_path):
-    process = two_processes(steps=10**6, checkpoint_every=2)
-    while not (tmp_path / "ddp" / "last.ckpt").exists() and process.poll() is None:
+    process, begun = two_processes(steps=10**6, checkpoint_every=2), time.monotonic()
+    while time.monotonic() < begun + 300 and not (tmp_path / "ddp" / "last.ckpt").exists() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=120)[1]
