@@ -124,12 +124,10 @@ class PerceptualLoss(nn.Module):
     def features(self, images: Tensor, layers: Sequence[str] | None = None) -> Features:
         """The loss network's features of ``images`` at ``layers`` (default: all that count), without ``border``."""
         features = self.network(images, layers)
-        side = min(images.shape[-2:])
-        return (
-            {layer: without_border(value, self.border / side) for layer, value in features.items()}
-            if self.border
-            else features
-        )
+        if self.border == 0:
+            return features
+        share = self.border / min(images.shape[-2:])
+        return {layer: without_border(value, share) for layer, value in features.items()}
 
     def _distance(self, value: Tensor, target: Tensor) -> Tensor:
         value, target = at_least_float32(value), at_least_float32(target)
