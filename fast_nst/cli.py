@@ -20,6 +20,7 @@ from fast_nst.config_files import check_config, check_trainer
 from fast_nst.errors import PartlyDone, Stopped, UserError, printable, unknown
 from fast_nst.export_settings import ExportSettings
 from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings, SweepSettings
+from fast_nst.parser_messages import plain
 from fast_nst.settings import DistillSettings, EvaluateSettings, TrainSettings
 from fast_nst.stylize_settings import StylizeSettings
 
@@ -216,7 +217,7 @@ class Parser(ArgumentParser):
     """A parser whose errors are one line and end with code 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> None:
-        lines = [line.strip() for line in str(message).splitlines() if line.strip()]
+        lines = [line.strip() for line in plain(str(message), self._actions).splitlines() if line.strip()]
         fail(f"{' '.join(lines)} (see {self.prog} --help)")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fast_nst.cli import COMMANDS, main, parser_of
+from fast_nst.parser_messages import described, plain
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,8 +32,15 @@ def test_help_lists_the_commands(capsys):
     ("arguments", "message"),
     [
         (["trian"], "did you mean train"),
-        (["train", "--stepz", "3"], "--stepz"),
-        (["train", "--steps", "many"], "steps"),
+        (["train", "--stepz", "3"], "there is no --stepz here; did you mean --steps?"),
+        (["train", "--loss.styl_weight", "3"], "there is no --loss.styl_weight here; did you mean --loss.style_weight?"),
+        (["train", "--steps", "many"], "steps needs a whole number, got many"),
+        (["train", "--image_size", "12x"], "image_size needs a whole number, got 12x"),
+        (["train", "--optimizer.style_ramp", "x"], "optimizer.style_ramp needs a number, got x"),
+        (["train", "--loss.style_shares", "[1,b]"], "loss.style_shares needs a list of numbers, as [A, B], got b"),
+        (["train", "--finetune", "al"], "finetune needs one of all, norm, strong, got al"),
+        (["train", "--resume", "maybe"], "resume needs true or false, got maybe"),
+        (["train", "--trainer", "5"], "trainer needs settings, each with its name, got 5"),
         (["train", "--steps", "-1"], "steps needs to be between 1 and"),
         (["train", "--style", "absent.jpg"], "absent.jpg; check the path"),
         (["train", "--config", "absent.yaml"], "absent.yaml"),
@@ -50,6 +58,29 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_p
     assert ended.value.code == 2
     assert error.count("\n") == 1 and message in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz: 3", "there is no setting stepz; did you mean steps?"),
+        ("loss:\n  stylew: 3", "there is no setting loss.stylew; did you mean loss.style_weight?"),
+        ("optimizer:\n  muon: 5.5", "optimizer.muon needs true or false, got 5.5"),
+    ],
+)
+def test_a_mistake_in_a_config_is_told_as_one_in_a_flag(text, message, capsys, tmp_path):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--config", str(tmp_path / "c.yaml")])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.count("\n") == 1 and message in error
+
+
+def test_a_message_of_another_kind_stays_as_it_is():
+    actions = parser_of("train")._actions
+    assert plain("the following arguments are required: model", actions) == "the following arguments are required: model"
+    assert described(list) is None
 
 
 def test_the_printed_config_is_a_config(capsys, tmp_path):
