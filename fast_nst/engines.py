@@ -105,8 +105,8 @@ def make_engine(name: str, path: str | Path, threads: int | None = None, provide
 
 def working_engines(path: str | Path, threads: int | None = None) -> dict[Choice, Engine]:
     """The engines here that start, load the model and draw with it, in whatever precision."""
-    reference = make_engine(DEFAULT, path, threads, CPU)
-    return _alike(_started(find_engines(), Path(path), threads), reference, least=-1)
+    engines = _started(find_engines(), Path(path), threads)
+    return _alike(engines, _reference(engines, path, threads), least=-1)
 
 
 def drawing(engine: Engine, side: int) -> Callable[[], np.ndarray]:
@@ -120,10 +120,9 @@ def engines_table(path: str | Path, threads: int | None = None) -> str:
 
     The last column says how like onnxruntime's picture on the CPU its own is, in dB.
     """
-    choices, reference = find_engines(), make_engine(DEFAULT, path, threads, CPU)
-    engines = working_engines(path, threads)
+    choices, engines = find_engines(), working_engines(path, threads)
     times = [_timed(engines, side) for side in SHOWN_SIDES]
-    likeness = _likeness(engines, reference, SHOWN_SIDES[-1])
+    likeness = _likeness(engines, _reference(engines, path, threads), SHOWN_SIDES[-1])
     rows = []
     for choice in choices:
         numbers = [f"{found[choice]:.1f} ms" for found in times] if choice in engines else ["fails"] * len(times)
@@ -172,9 +171,9 @@ def _fastest(path: Path, threads: int | None, provider: str | None) -> Engine:
     known = remembered(entry)
     with suppress(UserError, KeyError):
         return make_engine(known["engine"], path, threads, known["provider"])
-    reference = make_engine(DEFAULT, path, threads, CPU)
     choices = [choice for choice in find_engines() if choice.exact and provider in (None, choice.provider)]
-    engines = _alike(_started(choices, path, threads), reference)
+    started = _started(choices, path, threads)
+    engines = _alike(started, _reference(started, path, threads))
     if not engines:
         raise UserError(f"nothing on {provider} draws {path} rightly here; choose --provider {CPU}")
     times = _timed(engines, TRIAL_SIDE)
@@ -190,6 +189,11 @@ def _started(choices: Iterable[Choice], path: Path, threads: int | None) -> dict
         with suppress(UserError):
             engines[choice] = make_engine(choice.name, path, threads, choice.provider)
     return engines
+
+
+def _reference(engines: Mapping[Choice, Engine], path: str | Path, threads: int | None) -> Engine:
+    """What draws the picture that others are compared with: onnxruntime on the CPU, of ``engines`` if it is there."""
+    return engines.get(Choice(DEFAULT, CPU)) or make_engine(DEFAULT, path, threads, CPU)
 
 
 def _alike(engines: Mapping[Choice, Engine], reference: Engine, least: float = ALIKE) -> dict[Choice, Engine]:
