@@ -347,6 +347,24 @@ def test_muon_and_adam_learn_the_same_and_not_alike(quick: Callable[..., Table])
     assert len({row["objective"] for row in rows.values()}) == 2
 
 
+def test_fine_tuning_measures_every_checkpoint_and_makes_no_run_twice(quick: Callable[..., Table], tmp_path: Path) -> None:
+    rows = quick("fine_tuning", "--runs", str(tmp_path / "runs"))
+    steps = [(row["run"], row["step"]) for row in rows]
+    assert steps == [
+        ("nothing", "1"),
+        ("nothing", "2"),
+        ("nothing", "3"),
+        *[(run, n) for run in ("all", "row") for n in "12"],
+    ]
+    seconds = [[float(row["seconds"]) for row in rows if row["run"] == run] for run in ("nothing", "all", "row")]
+    assert all(taken == sorted(taken) and taken[-1] > 0 for taken in seconds)
+    objectives = {row["run"]: float(row["lite objective"]) for row in rows}  # the last of each
+    assert objectives["all"] < objectives["nothing"] and objectives["row"] < objectives["nothing"]
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("step=*.ckpt")}
+    assert quick("fine_tuning", "--runs", str(tmp_path / "runs")) == rows
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("step=*.ckpt")} == made
+
+
 def test_the_frontier_joins_costs_and_what_was_learnt(quick: Callable[..., Table]) -> None:
     curves = quick("frontier_training")
     rows = {row["network"]: row for row in quick("frontier")}
