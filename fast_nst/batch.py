@@ -21,8 +21,8 @@ from tqdm import tqdm
 from fast_nst.camera import check_live_film, draw_camera
 from fast_nst.errors import PartlyDone, UserError
 from fast_nst.files import check_writable
-from fast_nst.images import find_images, open_image
-from fast_nst.picture_files import WRITABLE, Picture, frames_with, read_picture, write_picture
+from fast_nst.images import FOUND, find_images, open_image
+from fast_nst.picture_files import WRITABLE, Picture, frames_with, read_picture, write_picture, written_suffix
 from fast_nst.styles import find_styles
 from fast_nst.stylize_settings import StylizeSettings
 from fast_nst.stylizer import Stylizer
@@ -108,9 +108,12 @@ def tag_of(style: str) -> str:
 
 
 def tagged(path: Path, tag: str) -> Path:
-    """photo.jpg -> photo.great_wave.jpg; an ending that is not written becomes .png, or a film's .mkv."""
-    written, other = (WRITTEN_FILMS, ".mkv") if is_film(path) else (WRITABLE, ".png")
-    return path.with_name(f"{path.stem}.{tag}{path.suffix if path.suffix.lower() in written else other}")
+    """photo.jpg -> photo.great_wave.jpg; an ending that is not written becomes .jpg or .png, or a film's .mkv."""
+    if is_film(path):
+        suffix = path.suffix if path.suffix.lower() in WRITTEN_FILMS else ".mkv"
+    else:
+        suffix = written_suffix(path.suffix)
+    return path.with_name(f"{path.stem}.{tag}{suffix}")
 
 
 def _found(source: str, recursive: bool, output: Path | None) -> Iterator[tuple[Path, Path]]:
@@ -136,7 +139,10 @@ def _below(picture: Path, output: Path | None, root: Path) -> bool:
 def _is_tagged(picture: Path) -> bool:
     """Whether ``picture`` is what a style of the library made of the photograph beside it: photo.great_wave.jpg."""
     stem, _, tag = picture.stem.rpartition(".")
-    return bool(stem) and picture.with_name(stem + picture.suffix).exists() and set(tag.split("-")) <= set(find_styles())
+    if not stem or not set(tag.split("-")) <= set(find_styles()):
+        return False
+    photos = (photo for photo in picture.parent.glob(f"{glob.escape(stem)}.*") if photo.suffix.lower() in FOUND)
+    return any(tagged(photo, tag) == picture for photo in photos if photo.stem == stem)
 
 
 def _streamed(settings: StylizeSettings) -> Job:

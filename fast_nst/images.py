@@ -10,15 +10,19 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from fast_nst.errors import UserError
 from fast_nst.files import atomic_path
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}  # that pictures are written under
+HEIF = {".heic", ".heif"}
+FOUND = SUFFIXES | HEIF | {".gif", ".avif", ".jfif", ".jpe", ".jp2"}  # that pictures in folders are known by
 MAX_PIXELS = 150_000_000
 PROGRAMS = {"EPS": "PostScript", "WMF": "metafiles"}  # which Pillow would give to another program to run
 RESAMPLING = Image.Resampling.LANCZOS
@@ -40,11 +44,31 @@ def open_image(path: str | Path, draft_size: tuple[int, int] | None = None) -> I
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no picture at {path}; check the path")
-    with reading(path), Image.open(path) as image:
+    with reading(path), opened(path) as image:
         check_size(image, path)
         if draft_size is not None:
             image.draft("RGB", draft_size)
         return to_rgb(ImageOps.exif_transpose(image))
+
+
+def opened(source: str | Path | BinaryIO) -> Image.Image:
+    """``Image.open``, which learns HEIF, as telephones write it, where it is met and pillow-heif is installed."""
+    try:
+        return Image.open(source)
+    except UnidentifiedImageError:
+        if not _knows_heif():
+            raise
+        return Image.open(source)
+
+
+@cache
+def _knows_heif() -> bool:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 @contextmanager
@@ -61,6 +85,8 @@ def reading(name: str | Path) -> Iterator[None]:
             f"{name} has too many megapixels, at most {MAX_PIXELS / 1e6:.3g} are read; make it smaller"
         ) from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged file makes of them
+        if Path(name).suffix.lower() in HEIF and not _knows_heif():
+            raise UserError(f"cannot read {name}: HEIC takes pip install 'fast_nst[heif]'") from error
         raise UserError(
             f"cannot read {name} as a picture; it is damaged or of a format that Pillow does not know"
         ) from error
@@ -92,7 +118,7 @@ def save_image(pixels: np.ndarray, path: str | Path) -> None:
 def find_images(folder: str | Path, recursive: bool = True) -> list[Path]:
     """Every picture in ``folder``, and below if ``recursive``, by name, hidden files left out."""
     files = Path(folder).rglob("*") if recursive else Path(folder).iterdir()
-    return sorted(file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    return sorted(file for file in files if file.suffix.lower() in FOUND and not file.name.startswith("."))
 
 
 def contact_sheet(rows: Sequence[Sequence[np.ndarray]], cell: int = 256, gap: int = 4) -> np.ndarray:

@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from fast_nst.errors import UserError
-from fast_nst.images import MAX_PIXELS, SUFFIXES, open_image
+from fast_nst.images import FOUND, MAX_PIXELS, open_image
 
 PAUSES = (1.0, 5.0, 20.0, 60.0, 180.0)  # seconds to wait for a folder that is gone
 PROBES = 20  # other photographs that are tried before a folder counts as gone
@@ -80,7 +80,7 @@ def scan(folder: Path, faults: dict[Path, Fault]) -> list[Path]:
         for entry in entries:
             if _leads_on(entry):
                 (links if entry.is_symlink() else folders).append(Path(entry))
-            elif Path(entry).suffix.lower() in SUFFIXES and not entry.name.startswith("."):
+            elif Path(entry).suffix.lower() in FOUND and not entry.name.startswith("."):
                 _sort_in(entry, found, faults)
     return sorted(found)
 

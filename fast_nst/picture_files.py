@@ -17,10 +17,11 @@ from PIL import Image, ImageCms, ImageOps, ImageSequence
 
 from fast_nst.errors import UserError
 from fast_nst.files import atomic_path
-from fast_nst.images import SUFFIXES, check_size, reading, resize_long_side, to_eight_bits, to_srgb
+from fast_nst.images import HEIF, SUFFIXES, check_size, opened, reading, resize_long_side, to_eight_bits, to_srgb
 
 ANIMATED = {"GIF": ".gif", "WEBP": ".webp", "PNG": ".png"}
 WRITABLE = SUFFIXES | {".gif"}
+LIKE_JPEG = HEIF | {".jfif", ".jpe"}  # photographs' formats that are not written
 WITHOUT_ALPHA = {".jpg", ".jpeg", ".bmp", ".ppm"}
 ORIENTATION = 0x0112
 
@@ -60,7 +61,7 @@ def read_picture(
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise UserError(f"no picture at {source}; check the path")
     Image.MAX_IMAGE_PIXELS = max(max_pixels or 0, Image.MAX_IMAGE_PIXELS)
-    with reading(name), Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+    with reading(name), opened(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         animated = image.format in ANIMATED and getattr(image, "n_frames", 1) > 1
         check_size(image, name, max_pixels, image.n_frames if animated else 1)
         if long_side is not None and not animated:
@@ -109,8 +110,15 @@ def _without_palette(image: Image.Image) -> Image.Image:
 def _suffix(image: Image.Image, source: str | Path | bytes) -> str:
     """The ending to write under: the file's own where it can be written, else its format's, else .png."""
     own = "" if isinstance(source, bytes) else Path(source).suffix
-    of_format = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "BMP": ".bmp", "PPM": ".ppm"} | ANIMATED
+    of_format = {"JPEG": ".jpg", "MPO": ".jpg", "HEIF": ".jpg", "TIFF": ".tif", "BMP": ".bmp", "PPM": ".ppm"} | ANIMATED
     return own if own.lower() in WRITABLE else of_format.get(image.format or "", ".png")
+
+
+def written_suffix(suffix: str) -> str:
+    """The ending that a file of ``suffix`` is written under: its own, else .jpg for a photograph's format, else .png."""
+    if suffix.lower() in WRITABLE:
+        return suffix
+    return ".jpg" if suffix.lower() in LIKE_JPEG else ".png"
 
 
 def _along(image: Image.Image, animated: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from fast_nst import batch, stylizer
 from fast_nst.batch import plan, stylize_files, tag_of
@@ -88,6 +89,17 @@ def test_a_pattern_names_many(run, pixels, tmp_path):
         save_image(pixels, tmp_path / name)
     written = run([tmp_path / "a*.png"], tmp_path / "out")
     assert {path.name for path in written} == {"a1.negative.png", "a2.negative.png"}
+
+
+def test_a_folder_gives_every_kind_of_picture_and_its_results_are_known_again(run, pixels, tmp_path, monkeypatch):
+    register_heif_opener()
+    monkeypatch.setattr(batch, "find_styles", lambda: {"negative": None})
+    for name in ("a.heic", "b.gif", "c.png", "d.jfif"):
+        Image.fromarray(pixels).save(tmp_path / name, {".jfif": "JPEG"}.get(Path(name).suffix))
+    (tmp_path / "notes.txt").write_text("no picture")
+    for _ in range(2):
+        written = {path.name for path in run([tmp_path], overwrite=True)}
+        assert written == {"a.negative.jpg", "b.negative.gif", "c.negative.png", "d.negative.jpg"}
 
 
 def test_photos_of_one_name_from_two_folders_do_not_overwrite_each_other(tmp_path):

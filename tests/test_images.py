@@ -98,6 +98,15 @@ def test_hidden_files_are_no_photographs(tmp_path, pixels):
     assert [path.name for path in find_images(tmp_path)] == ["b.PNG"]
 
 
+def test_without_its_package_a_heic_says_what_it_takes(tmp_path, monkeypatch):
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(UserError, match="damaged"):
+        open_image(tmp_path / "a.heic")
+    monkeypatch.setattr(images, "_knows_heif", lambda: False)
+    with pytest.raises(UserError, match=r"pip install 'fast_nst\[heif\]'"):
+        open_image(tmp_path / "a.heic")
+
+
 def test_a_contact_sheet_shows_every_picture(pixels):
     red = np.zeros_like(pixels) + np.array([255, 0, 0], np.uint8)
     sheet = contact_sheet([[red, red], [red]], cell=30, gap=2)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from pillow_heif import register_heif_opener
 
 from fast_nst.errors import UserError
-from fast_nst.picture_files import Frame, Picture, read_picture, write_picture
+from fast_nst.picture_files import Frame, Picture, read_picture, write_picture, written_suffix
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -38,6 +39,25 @@ def test_what_the_camera_wrote_goes_along_but_not_the_orientation(tmp_path, pixe
         assert result.size == (20, 30)
         assert dict(result.getexif()).get(0x010F) == "Box" and 0x0112 not in result.getexif()
         assert result.info["dpi"] == (300, 300)
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_telephones_photo_is_read_and_becomes_a_jpeg(tmp_path, piped):
+    register_heif_opener()
+    exif, colour = Image.Exif(), (200, 120, 40)
+    exif[0x010F] = "Telephone"
+    Image.new("RGB", (64, 48), colour).save(tmp_path / "a.heic", exif=exif)
+    picture = read_picture((tmp_path / "a.heic").read_bytes() if piped else tmp_path / "a.heic")
+    assert picture.suffix == ".jpg" and b"Telephone" in picture.along["exif"]
+    (frame,) = picture.frames
+    assert frame.pixels.shape == (48, 64, 3) and np.abs(frame.pixels - np.array(colour)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("suffix", "written"), [(".JPG", ".JPG"), (".heic", ".jpg"), (".jfif", ".jpg"), (".avif", ".png"), (".gif", ".gif")]
+)
+def test_an_ending_that_is_not_written_becomes_one_that_is(suffix, written):
+    assert written_suffix(suffix) == written
 
 
 def test_a_profile_is_converted_and_srgb_is_noted(tmp_path, pixels):
