@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,18 +67,28 @@ def readable_photos(paths: Sequence[Path], count: int, long_side: int) -> list[n
         UserError: there is none.
     """
     photos: list[np.ndarray] = []
+    faults: list[Fault] = []
     for path in paths:
         try:
             image = open_photo(path, long_side, SMALLEST_PREVIEW)
-        except Unusable:
-            continue  # training counts and names it
+        except Unusable as unusable:
+            faults.append(unusable.fault)  # training counts and names it
+            continue
         image = resize_long_side(image, min(long_side, max(image.size)))
-        photos += [np.asarray(image)] if min(image.size) >= SMALLEST_PREVIEW else []
+        if min(image.size) >= SMALLEST_PREVIEW:
+            photos.append(np.asarray(image))
+        else:
+            faults.append(Fault.SMALL)
         if len(photos) == count:
             break
     if not photos:
-        raise UserError(f"none of the {len(paths)} pictures in --data can be used; check the folder")
+        raise UserError(f"none of the {len(paths)} pictures in --data can be used ({_counted(faults)}); check the folder")
     return photos
+
+
+def _counted(faults: Iterable[Fault]) -> str:
+    """How many files have which fault, the most frequent first."""
+    return ", ".join(f"{count} {words}" for words, count in Counter(fault.words for fault in faults).most_common())
 
 
 class Photos(Dataset[Tensor]):
@@ -108,9 +118,8 @@ class Photos(Dataset[Tensor]):
             image = None if self.faults[index] else self._open(index)
             if image is not None:
                 return randomly(self.transform, self.seed, position)(image)
-        found = Counter(fault.words for fault in self.skipped.values())
-        counts = ", ".join(f"{count} {words}" for words, count in found.most_common())
-        raise UserError(f"none of the photographs can be used ({counts}); check --data, or choose a smaller --image_size")
+        reasons = _counted(self.skipped.values())
+        raise UserError(f"none of the photographs can be used ({reasons}); check --data, or choose a smaller --image_size")
 
     def __len__(self) -> int:
         return len(self.paths)

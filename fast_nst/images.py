@@ -22,6 +22,7 @@ from fast_nst.files import atomic_path
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}  # that pictures are written under
 HEIF = {".heic", ".heif"}
+HEIF_NEEDS = "HEIC, which takes pip install 'fast_nst[heif]'"
 FOUND = SUFFIXES | HEIF | {".gif", ".avif", ".jfif", ".jpe", ".jp2"}  # that pictures in folders are known by
 MAX_PIXELS = 150_000_000
 PROGRAMS = {"EPS": "PostScript", "WMF": "metafiles"}  # which Pillow would give to another program to run
@@ -86,7 +87,7 @@ def reading(name: str | Path) -> Iterator[None]:
         ) from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged file makes of them
         if Path(name).suffix.lower() in HEIF and not _knows_heif():
-            raise UserError(f"cannot read {name}: HEIC takes pip install 'fast_nst[heif]'") from error
+            raise UserError(f"cannot read {name}: it is {HEIF_NEEDS}") from error
         raise UserError(
             f"cannot read {name} as a picture; it is damaged or of a format that Pillow does not know"
         ) from error

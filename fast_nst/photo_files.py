@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from fast_nst.errors import UserError
-from fast_nst.images import FOUND, MAX_PIXELS, open_image
+from fast_nst.images import FOUND, HEIF_NEEDS, MAX_PIXELS, open_image
 
 PAUSES = (1.0, 5.0, 20.0, 60.0, 180.0)  # seconds to wait for a folder that is gone
 PROBES = 20  # other photographs that are tried before a folder counts as gone
@@ -27,7 +27,7 @@ PROBES = 20  # other photographs that are tried before a folder counts as gone
 class Fault(IntEnum):
     """Why a file is not used."""
 
-    NONE, DAMAGED, EMPTY, LARGE, SMALL, MISSING, DENIED, UNREADABLE, NO_FILE = range(9)
+    NONE, DAMAGED, EMPTY, LARGE, SMALL, MISSING, DENIED, UNREADABLE, NO_FILE, HEIF = range(10)
 
     @property
     def words(self) -> str:
@@ -44,6 +44,7 @@ FAULTS = {
     Fault.DENIED: "no permission to read it",
     Fault.UNREADABLE: "the disk cannot read it",
     Fault.NO_FILE: "no file",
+    Fault.HEIF: HEIF_NEEDS,
 }
 
 
@@ -132,6 +133,8 @@ def _unusable(path: Path, error: OSError | UserError) -> Unusable:
     cause = error if isinstance(error, OSError) else error.__cause__
     if isinstance(cause, OSError) and cause.errno:
         return Unusable(fault_of(cause), cause)
+    if HEIF_NEEDS in str(error):
+        return Unusable(Fault.HEIF)
     return Unusable(Fault.LARGE if "megapixels" in str(error).replace(str(path), "") else Fault.DAMAGED)
 
 

@@ -13,8 +13,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from pillow_heif import register_heif_opener
 
-from fast_nst import photo_files
+from fast_nst import images, photo_files
 from fast_nst.data import Photos, find_photos, readable_photos
 from fast_nst.errors import UserError
 from fast_nst.photo_files import FAULTS, Fault, listing, scan
@@ -60,6 +61,7 @@ def jpeg_of(width: int, height: int) -> bytes:
 
 
 def good_files() -> dict[str, bytes]:
+    register_heif_opener()
     jpeg, frames = encoded(picture(), "JPEG"), [picture(), picture().rotate(90), picture().rotate(180)]
     return {
         "plain.jpg": jpeg,
@@ -71,6 +73,7 @@ def good_files() -> dict[str, bytes]:
         "palette.png": encoded(picture("P"), "PNG"),
         "animated.webp": encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:]),
         "animated.png": encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]),
+        "telephone.HEIC": encoded(picture(), "HEIF"),
         "below/pages.tif": encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:]),
     }
 
@@ -126,6 +129,15 @@ def test_every_file_is_used_or_has_its_fault(dirty):
     assert photos.skipped == expected
     assert {path for path in photos.paths if path not in photos.skipped} == {folder / name for name in good_files()}
     assert crops.isfinite().all() and crops.flatten(1).std(1).min() > 0.05
+
+
+@pytest.mark.parametrize("used", [readable_photos, lambda paths, *_: Photos(paths, 32)[0]])
+def test_photographs_that_take_a_package_say_so(used, tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "_knows_heif", lambda: False)
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"\(1 HEIC, which takes pip install 'fast_nst\[heif\]', 1 damaged"):
+        used(find_photos(tmp_path), 2, 64)
 
 
 def test_which_photograph_stands_in_for_a_bad_one_does_not_depend_on_what_was_met_before(dirty):
