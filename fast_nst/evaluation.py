@@ -85,7 +85,8 @@ def evaluate(settings: EvaluateSettings, noise: bool = True) -> Evaluation:
     """
     stylizer = Stylizer(settings.model, strength=settings.strength)
     painting = to_tensor(np.asarray(resize_long_side(open_image(settings.style), settings.style_size)))
-    criterion = perceptual_loss(settings.loss_network, settings.loss_weights, [painting], settings.loss)
+    judge = (settings.loss_network, settings.loss_weights, [painting], settings.loss)
+    criterion = perceptual_loss(*judge, settings.loss_border)
     second = _second(settings, painting)
     rows, pictures = [], []
     for path in tqdm(_paths(settings), unit="photo"):
@@ -144,7 +145,7 @@ def _second(settings: EvaluateSettings, painting: Tensor) -> PerceptualLoss | No
     """The criterion of the second network; None where nobody asked for one and torchvision's weights cannot be had."""
     name = settings.second_network or "squeezenet1_0"
     try:
-        return perceptual_loss(name, settings.second_weights, [painting], settings.loss_of_second())
+        return perceptual_loss(name, settings.second_weights, [painting], settings.loss_of_second(), settings.loss_border)
     except UserError as error:
         if settings.second_network or settings.second_weights:
             raise

@@ -197,6 +197,8 @@ class EvaluateSettings:
         second_network: another loss network to measure under (none: squeezenet1_0 if its weights are at hand).
         second_weights: its weights in torchvision's keys.
         loss: what the objective weighs, as in the model's training.
+        loss_border: pixels along the edge of the photographs that do not count, 16 as in training (0: whole pictures, in
+            whose Gram matrices the loss network's padding is).
         iterations: N* is looked for among so many iterations of L-BFGS, from the photo and from noise (0: not at all).
     """
 
@@ -213,12 +215,14 @@ class EvaluateSettings:
     second_network: str | None = None
     second_weights: str | None = None
     loss: LossSettings = field(default_factory=LossSettings)
+    loss_border: int = 0
     iterations: int = 200
 
     def __post_init__(self) -> None:
         in_range("count", self.count, 1, 100_000)
         in_range("size", self.size, 32, 4096)
         in_range("style_size", self.style_size, 32, 8192)
+        in_range("loss_border", self.loss_border, 0, self.size // 4)
         in_range("iterations", self.iterations, 0, 100_000)
 
     def loss_of_second(self) -> LossSettings:

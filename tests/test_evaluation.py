@@ -76,6 +76,18 @@ def test_an_evaluation_is_a_table_a_summary_and_a_grid(finished_run, painting, p
     assert load_image(tmp_path / "out" / "grid.png").shape == (240 + 2 * 4, 4 * 324 + 4, 3)
 
 
+def test_a_border_leaves_out_what_training_left_out(lite, finished_run, painting, photos, tmp_path):
+    settings = EvaluateSettings(
+        str(finished_run.folder.path), painting, str(photos), str(tmp_path), 1, 64, 96, loss_border=8, iterations=0
+    )
+    evaluation = evaluate(settings)
+    photo, picture = (to_tensor(pixels)[None] for pixels in evaluation.pictures)
+    own = PerceptualLoss(lite, [to_tensor(load_image(painting))], LossSettings(), border=8)
+    assert evaluation.rows[0].style == pytest.approx(own(picture, photo).style.item(), rel=1e-5)
+    whole = PerceptualLoss(lite, [to_tensor(load_image(painting))], LossSettings())
+    assert evaluation.rows[0].style != pytest.approx(whole(picture, photo).style.item(), rel=1e-3)
+
+
 def test_without_a_second_network_at_hand_the_rest_is_measured(finished_run, painting, photos, tmp_path, capsys):
     model = str(finished_run.folder.path)
     flags = ["--count", "1", "--size", "64", "--iterations", "0", "--output", str(tmp_path / "out")]
