@@ -1,6 +1,6 @@
 """What a network draws along the edge of its pictures, and what it gains by it.
 
-    python benchmarks/borders.py --networks checkpoints/base_4 base --photos val --paintings paintings \
+    python benchmarks/borders.py --networks checkpoints/base_5 base --photos val --paintings paintings \
         --vgg19 vgg19_features.safetensors
 
 Every style of each network draws every photograph (without --photos, three of scikit-image's), with other borders at its
