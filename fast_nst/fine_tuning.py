@@ -1,11 +1,13 @@
 """A new painting from a trained base: Dumoulin et al. (2017), sec. 3.2, trained only the norms' rows of a new style.
 
 Departures from the paper: the new row starts as the base's row that suits the painting best, in the painting's colours, not
-at random; and all of the network may be trained, which gives up the base's other styles for a better one.
+at random; and all of the network may be trained, which gives up the base's other styles for a better one, from kernels that
+are as long as new ones.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,7 +17,7 @@ from torch import Tensor
 from fast_nst.colours import colour_transport, transported
 from fast_nst.errors import UserError, unknown
 from fast_nst.losses import PerceptualLoss
-from fast_nst.networks.transformer_net import TransformerNet, rearranged
+from fast_nst.networks.transformer_net import ConvNorm, TransformerNet, rearranged
 from fast_nst.settings import IDENTITY
 from fast_nst.strengths import strong
 
@@ -49,6 +51,22 @@ def grown(base: TransformerNet, starts: Mapping[str, Start], only_rows: bool) ->
     if only_rows:
         train_only(network, [network.styles.index(name) for name in starts])
     return network
+
+
+@torch.no_grad()
+def refresh(network: TransformerNet) -> None:
+    """Make every kernel that a norm follows as long as a new network's; the pictures stay as they are.
+
+    The norm undoes the length of a kernel W, which learns by its direction alone, and a step of some length turns it the
+    less, the longer it is (van Laarhoven 2017, arXiv 1706.05350). Training makes kernels longer from step to step, so that
+    a network that has learnt for hours hardly turns at the rate at which a new one does. A new kernel of O filters, uniform
+    and of variance 1 / (3 I k^2), has a length of sqrt(O / 3).
+    """
+    for block in network.modules():
+        if isinstance(block, ConvNorm):
+            factor = math.sqrt(block.conv.out_channels / 3) / block.conv.weight.norm().clamp_min(1e-12)
+            for parameter in block.conv.parameters():
+                parameter *= factor
 
 
 def strengthened(base: TransformerNet, styles: Sequence[str]) -> TransformerNet:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -112,7 +113,9 @@ class RunFolder:
         if self.config.exists():
             check_config(self.config)
         old = yaml.safe_load(self.config.read_text()) if self.config.exists() else config
-        changed = [name for name in differences(old, config) if name.split(".")[0] not in FREE_TO_CHANGE]
+        changed = [
+            name for name in differences(old, config) if name.split(".")[0] not in FREE_TO_CHANGE and _knows(old, name)
+        ]
         if changed:
             raise UserError(
                 f"the run in {self.path} had another {', '.join(changed)}; resume it with --config {self.config} --resume, "
@@ -139,6 +142,12 @@ class RunFolder:
                 path.unlink()
         shutil.rmtree(self.previews, ignore_errors=True)
         shutil.rmtree(self.stages, ignore_errors=True)
+
+
+def _knows(config: Mapping, name: str) -> bool:
+    """Whether ``config`` has the setting of this dotted name; one of an older fast_nst lacks those that came since."""
+    head, _, rest = name.partition(".")
+    return head in config and (not rest or not isinstance(config[head], Mapping) or _knows(config[head], rest))
 
 
 def step_of(checkpoint: Path) -> int:

@@ -11,7 +11,7 @@ from PIL import Image
 from fast_nst.data import Photos, Scenes, find_photos, find_preview_photos, readable_photos, to_tensor
 from fast_nst.drawing import drawn_style
 from fast_nst.errors import UserError
-from fast_nst.fine_tuning import Start, closest_start, grown, same_style, strengthened
+from fast_nst.fine_tuning import Start, closest_start, grown, refresh, same_style, strengthened
 from fast_nst.images import load_image, open_image, resize_long_side
 from fast_nst.losses import PerceptualLoss, layers_of, perceptual_loss
 from fast_nst.networks.loss_network import check_image_size
@@ -84,7 +84,10 @@ def _network(
             raise UserError(f"the base {settings.base} has {key} {base.config[key]}, not {wanted}; leave --{key} out")
     if settings.finetune == "strong":
         return strengthened(base, list(paintings))
-    return grown(base, _starts(base, paintings, criterion, dataset), settings.finetune == "norm")
+    network = grown(base, _starts(base, paintings, criterion, dataset), settings.finetune == "norm")
+    if settings.finetune == "all" and settings.optimizer.refresh:
+        refresh(network)
+    return network
 
 
 def _starts(

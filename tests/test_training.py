@@ -20,11 +20,12 @@ from fast_nst.callbacks import Previews
 from fast_nst.cli import main
 from fast_nst.drawing import draw_painting
 from fast_nst.errors import UserError
-from fast_nst.fine_tuning import closest_start, grown, strengthened
+from fast_nst.fine_tuning import closest_start, grown, refresh, strengthened
 from fast_nst.images import load_image, save_image
 from fast_nst.losses import PerceptualLoss
 from fast_nst.models import Model
-from fast_nst.networks.transformer_net import TransformerNet, rearranged
+from fast_nst.networks.transformer_net import ConvNorm, TransformerNet, rearranged
+from fast_nst.run_folder import RunFolder
 from fast_nst.run_trainer import has_bfloat16
 from fast_nst.runs import Run, train
 from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
@@ -143,6 +144,16 @@ def test_overwrite_replaces_a_run_and_spares_other_files(tiny_settings, without_
     train(TrainSettings(**{**settings, "steps": 1, "overwrite": True}))
     assert (first.folder.path / "notes.txt").read_text() == "mine"
     assert not (first.folder.previews / "step=000002.png").exists()
+
+
+def test_settings_that_came_after_a_run_are_no_reason_not_to_resume_it(tmp_path):
+    folder, old = RunFolder(tmp_path, "a"), {"seed": 1, "optimizer": {"muon": True}}
+    folder.claim(old, resume=False, overwrite=False)
+    folder.release()
+    folder.check(old | {"loss_border": 16, "optimizer": {"muon": True, "refresh": True}}, resume=True, overwrite=False)
+    for changed, name in ((old | {"seed": 2}, "seed"), (old | {"optimizer": {"muon": False}}, "optimizer.muon")):
+        with pytest.raises(UserError, match=f"had another {name}"):
+            folder.check(changed, resume=True, overwrite=False)
 
 
 def test_resuming_with_another_painting_is_refused(tiny_settings, finished_run):
@@ -293,6 +304,44 @@ def test_a_new_style_starts_in_the_colours_of_its_painting(lite):
     }
     assert torch.allclose(means["mine"], painting.mean((1, 2)), atol=0.03)
     assert not torch.allclose(means["other"], painting.mean((1, 2)), atol=0.1)
+
+
+@pytest.mark.parametrize("preset", ["fast", "johnson"])
+def test_refreshed_kernels_are_as_long_as_new_ones_and_draw_the_same(preset):
+    torch.manual_seed(0)
+    network, new, photo = TransformerNet(preset, 12), TransformerNet(preset, 12), torch.rand(1, 3, 48, 40)
+    blocks = [block for block in network.modules() if isinstance(block, ConvNorm)]
+    for number, block in enumerate(blocks):
+        for parameter in block.conv.parameters():
+            parameter.data *= 3 + number
+    with torch.no_grad():
+        before = network(photo)
+        refresh(network)
+        torch.testing.assert_close(network(photo), before, rtol=0, atol=2e-3)
+    fresh = [block for block in new.modules() if isinstance(block, ConvNorm)]
+    for block, other in zip(blocks, fresh, strict=True):
+        assert block.conv.weight.norm().item() == pytest.approx(other.conv.weight.norm().item(), rel=0.15)
+
+
+def test_a_base_that_is_trained_as_a_whole_is_refreshed_unless_told_otherwise(
+    tiny_settings, tiny_base, tmp_path, without_export
+):
+    def kernels(network: TransformerNet) -> list[torch.Tensor]:
+        return [block.conv.weight for block in network.modules() if isinstance(block, ConvNorm)]
+
+    def lengths(name: str, **values: object) -> list[float]:
+        run = train(
+            TrainSettings(**{**tiny_settings, "steps": 1}, name=name, base=str(tmp_path / "b.safetensors"), **values)
+        )
+        return [kernel.norm().item() for kernel in kernels(load_network(run.folder.path))]
+
+    base = load_network(tiny_base)
+    for kernel in kernels(base):
+        kernel.data *= 3
+    save_network(base, tmp_path / "b.safetensors")
+    long = lengths("row", finetune="norm")
+    assert lengths("as_it_was", optimizer=OptimizerSettings(refresh=False)) == pytest.approx(long, rel=0.1)
+    assert all(new < 0.6 * old for new, old in zip(lengths("refreshed"), long, strict=True))
 
 
 def test_strong_rows_start_as_the_style_itself(tiny_base):
