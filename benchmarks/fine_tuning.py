@@ -2,14 +2,15 @@
 
     python benchmarks/fine_tuning.py --photos coco train --held_out val --vgg19 vgg19_features.safetensors
 
-Three runs, one after the other, as `fast-nst train` makes them but for the sizes:
+Four runs, one after the other, as `fast-nst train` makes them but for the sizes:
 
 nothing      from nothing
 all          from the base, all of the network (`--from base`)
+unrefreshed  likewise, from kernels as long as the base's (`--from base --optimizer.refresh false`)
 row          from the base, the new style's own row alone (`--from base --finetune norm`)
 
 The painting is a night that the package draws and no base has seen, or --style. Every checkpoint is measured on held-out
-photographs, at strength 1 and under the border of the training: by lite, which trains all three, and by VGG-19 with --vgg19.
+photographs, at strength 1 and under the border of the training: by lite, which trains them all, and by VGG-19 with --vgg19.
 The runs lie in --runs; one that was stopped there goes on, and one that is finished is measured again and not made again.
 Writes fine_tuning.csv, .png and .json; seconds are the run's own until that checkpoint.
 """
@@ -32,11 +33,16 @@ from fast_nst.images import load_image, open_image, resize_long_side, save_image
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.run_folder import RunFolder
 from fast_nst.runs import train
-from fast_nst.settings import LossSettings, TrainSettings
+from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
 from fast_nst.weights import load_network
 
 NAME = "fine_tuning"
-RUNS = {"nothing": {}, "all": {"base": "base"}, "row": {"base": "base", "finetune": "norm"}}
+RUNS = {
+    "nothing": {},
+    "all": {"base": "base"},
+    "unrefreshed": {"base": "base", "optimizer": OptimizerSettings(refresh=False)},
+    "row": {"base": "base", "finetune": "norm"},
+}
 GOAL = 1.1  # of the objective that the run from nothing ends with
 
 
@@ -125,7 +131,9 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--style", type=Path, help="the painting (none: a night that the package draws)")
     parser.add_argument("--vgg19", type=Path, help="VGG-19's weights in torchvision's keys, for a second judge")
     parser.add_argument("--runs", type=Path, default=Path("checkpoints/fine_tuning"), help="folder of the runs")
-    parser.add_argument("--steps", type=int, nargs=len(RUNS), default=[10_000, 3_500, 1_300], help=f"of {', '.join(RUNS)}")
+    parser.add_argument(
+        "--steps", type=int, nargs=len(RUNS), default=[10_000, 3_500, 3_500, 1_300], help=f"of {', '.join(RUNS)}"
+    )
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--size", type=int, default=256, help="side of the crops")
     parser.add_argument("--held_out_size", type=int, default=256, help="longer side of the photographs to measure on")
@@ -133,7 +141,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     settings = parser.parse_args(argv)
     if settings.quick:
-        settings.steps, settings.size, settings.held_out_size, settings.count, settings.workers = [3, 2, 2], 32, 64, 1, 0
+        settings.steps, settings.size, settings.held_out_size, settings.count, settings.workers = [3, 2, 2, 2], 32, 64, 1, 0
     return settings
 
 
