@@ -93,7 +93,7 @@ def measured(checkpoint: Path, judges: Mapping[str, PerceptualLoss], photos: Seq
         terms = [judge(picture, photo) for picture, photo in zip(pictures, photos, strict=True)]
         for term, label in (("total", "objective"), ("style", "style"), ("structure", "r")):
             found[f"{name} {label}"] = round(float(np.mean([getattr(one, term).item() for one in terms])), 4)
-    return {"step": saved["global_step"], "seconds": round(saved["callbacks"]["Record"]["seconds"], 1)} | found
+    return {"step": saved["global_step"], "seconds": round(saved["callbacks"]["Record"]["seconds"], 3)} | found
 
 
 def measurements(settings: argparse.Namespace) -> Iterator[Row]:
