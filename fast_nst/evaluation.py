@@ -85,8 +85,9 @@ def evaluate(settings: EvaluateSettings, noise: bool = True) -> Evaluation:
     """
     stylizer = Stylizer(settings.model, strength=settings.strength)
     painting = to_tensor(np.asarray(resize_long_side(open_image(settings.style), settings.style_size)))
-    judge = (settings.loss_network, settings.loss_weights, [painting], settings.loss)
-    criterion = perceptual_loss(*judge, settings.loss_border)
+    criterion = perceptual_loss(
+        settings.loss_network, settings.loss_weights, [painting], settings.loss, settings.loss_border
+    )
     second = _second(settings, painting)
     rows, pictures = [], []
     for path in tqdm(_paths(settings), unit="photo"):

@@ -14,7 +14,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 WRONG_VALUE = re.compile(r'Parser key "(?P<key>[^"]+)":.*?(?:Got|Given) value: (?P<value>.*)', re.DOTALL)
 UNKNOWN_FLAG = re.compile(r"unrecognized arguments: (?P<flag>\S+)")
-UNKNOWN_SETTING = re.compile(r"(?:Group '(?P<group>[\w.]+)' does not accept o|O)ption '(?P<name>[^']+)'")
+UNKNOWN_SETTING = re.compile(
+    r"(?:Group '(?P<group>[\w.]+)' does not accept o|^O)ption '(?P<name>[^']+)'(?: is not accepted)?$"
+)
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "settings, each with its name"}
 PLURAL = {int: "whole numbers", float: "numbers", str: "texts"}
 

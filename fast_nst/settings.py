@@ -70,7 +70,7 @@ class OptimizerSettings:
         strength_share: share of the pictures that are drawn at a random strength, half of these between 0 and 1 and half
             between 1 and 1.5, where the style weight is the strength's square; the others are drawn at 1.
         refresh: where all of a base is trained, begin with kernels as long as a new network's, which draw the same pictures
-            and turn several times faster.
+            and turn faster.
         average: train with an exponential moving average of the weights, and save that, if above 0 (0.999 is usual).
     """
 
