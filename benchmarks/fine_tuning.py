@@ -23,13 +23,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from held_out import held_out
 from matplotlib import pyplot
 from report import Row, parser_of, publish, run, save_plot
 from torch import Tensor
 
-from fast_nst.data import Scenes, find_preview_photos, to_tensor
+from fast_nst.data import to_tensor
 from fast_nst.drawing import draw_painting
-from fast_nst.images import load_image, open_image, resize_long_side, save_image
+from fast_nst.images import open_image, resize_long_side, save_image
 from fast_nst.losses import PerceptualLoss, perceptual_loss
 from fast_nst.run_folder import RunFolder
 from fast_nst.runs import train
@@ -66,15 +67,6 @@ def settings_of(name: str, painting: Path, settings: argparse.Namespace) -> Trai
     )
 
 
-def held_out(settings: argparse.Namespace) -> list[Tensor]:
-    """Photographs, or scenes, that no run has seen, each (1, 3, H, W)."""
-    if settings.held_out is None:
-        scenes = Scenes(settings.held_out_size, settings.seed + 1)
-        return [to_tensor(scenes.pixels(index))[None] for index in range(settings.count)]
-    paths = find_preview_photos([settings.held_out], settings.count)
-    return [to_tensor(load_image(path, settings.held_out_size))[None] for path in paths]
-
-
 def judges_of(painting: Path, settings: argparse.Namespace) -> dict[str, PerceptualLoss]:
     """Name of a loss network -> the objective under it."""
     pixels = np.asarray(resize_long_side(open_image(painting), TrainSettings().style_size))
@@ -102,7 +94,8 @@ def measurements(settings: argparse.Namespace) -> Iterator[Row]:
     if painting is None:
         painting = settings.runs / "night.png"
         save_image(draw_painting(seed=1), painting)
-    judges, photos = judges_of(painting, settings), held_out(settings)
+    judges = judges_of(painting, settings)
+    photos = held_out(settings.held_out, settings.count, settings.held_out_size, settings.seed)
     for name in RUNS:
         folder: RunFolder = train(settings_of(name, painting, settings)).folder
         for checkpoint in sorted(folder.path.glob("step=*.ckpt")):

@@ -21,12 +21,13 @@ import pytorch_lightning as pl
 import skimage.data
 import torch
 from candidates import CANDIDATES
+from held_out import held_out
 from matplotlib import pyplot
 from pytorch_lightning.callbacks import TQDMProgressBar
 from report import Row, parser_of, run, save, save_plot, write_rows
 from torch import Tensor
 
-from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, find_preview_photos, to_pixels, to_tensor
+from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, to_pixels, to_tensor
 from fast_nst.drawing import draw_painting
 from fast_nst.images import labelled_sheet, load_image, open_image, resize_long_side, save_image
 from fast_nst.lattice import lattice
@@ -62,15 +63,10 @@ def painting_of(settings: argparse.Namespace) -> Tensor:
     return to_tensor(pixels)
 
 
-def pictures_of(settings: argparse.Namespace) -> tuple[Photos | Scenes, list[Tensor]]:
-    """What to train on, and the held-out photographs."""
+def dataset_of(settings: argparse.Namespace) -> Photos | Scenes:
     if settings.photos is None:
-        scenes = Scenes(settings.held_out_size, settings.seed + 1)
-        held_out = [to_tensor(scenes.pixels(index))[None] for index in range(settings.count)]
-        return Scenes(settings.size, settings.seed), held_out
-    paths = find_preview_photos([settings.photos], settings.count)
-    held_out = [to_tensor(load_image(path, settings.held_out_size))[None] for path in paths]
-    return Photos(find_photos([settings.photos]), settings.size, settings.seed), held_out
+        return Scenes(settings.size, settings.seed)
+    return Photos(find_photos([settings.photos]), settings.size, settings.seed)
 
 
 class Curve(pl.Callback):
@@ -92,12 +88,12 @@ class Curve(pl.Callback):
 def curve(name: str, painting: Tensor, judge: PerceptualLoss, settings: argparse.Namespace, **changes: object) -> list[Row]:
     """Train one candidate as `fast-nst train` does, but for ``changes`` of the optimizer, and measure it as it goes."""
     pl.seed_everything(settings.seed, verbose=False)
-    dataset, held_out = pictures_of(settings)
+    photos = held_out(settings.photos, settings.count, settings.held_out_size, settings.seed)
     border = TrainSettings(image_size=settings.size).border()
     criterion = perceptual_loss("lite", None, [painting], LossSettings(), border)
     options = OptimizerSettings(style_ramp=STYLE_RAMP, **changes)
     module = StyleTransferModule(CANDIDATES[name](), criterion, options, settings.steps, seed=settings.seed)
-    measuring = Curve(name, judge, held_out, max(1, settings.steps // MEASUREMENTS))
+    measuring = Curve(name, judge, photos, max(1, settings.steps // MEASUREMENTS))
     trainer = pl.Trainer(
         accelerator="cpu",
         precision="bf16-mixed" if has_bfloat16() else "32-true",
@@ -109,7 +105,7 @@ def curve(name: str, painting: Tensor, judge: PerceptualLoss, settings: argparse
         enable_model_summary=False,
     )
     positions = Positions(0, settings.steps * settings.batch)
-    trainer.fit(module, batches(dataset, positions, settings.batch, 0))
+    trainer.fit(module, batches(dataset_of(settings), positions, settings.batch, 0))
     if settings.pictures:
         save_pictures(name, module.network.eval(), settings.pictures)
     return measuring.rows

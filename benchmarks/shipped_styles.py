@@ -79,6 +79,11 @@ def within(network: LossNetwork, painting: Tensor, results: list[np.ndarray]) ->
     return float(np.mean([list(layers) for layers in distances]))
 
 
+def rounded(column: str, value: float | str) -> float | str:
+    """Three digits; four for the style at a strength, as strengths next to each other differ by less."""
+    return value if isinstance(value, str) else round(value, 4 if " style at " in column else 3)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--paintings", required=True)
@@ -100,10 +105,7 @@ def main() -> None:
     with TABLE.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
-        rounded = [
-            {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} for row in rows
-        ]
-        writer.writerows(rounded)
+        writer.writerows({key: rounded(key, value) for key, value in row.items()} for row in rows)
 
 
 if __name__ == "__main__":

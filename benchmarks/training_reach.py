@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from held_out import held_out
 from matplotlib import pyplot
 from report import Row, parser_of, run, save, save_plot, write_rows
 from torch import Tensor
@@ -48,8 +49,7 @@ class Judge:
 
     def __init__(self, painting: Tensor, size: int, seed: int) -> None:
         self.criterion = perceptual_loss("lite", None, [painting], LossSettings())
-        scenes = Scenes(size, seed + 1)
-        self.scenes = [to_tensor(scenes.pixels(index))[None] for index in range(HELD_OUT)]
+        self.scenes = held_out(None, HELD_OUT, size, seed)
 
     @torch.no_grad()
     def __call__(self, draw: Draw) -> float:

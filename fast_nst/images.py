@@ -22,6 +22,7 @@ from fast_nst.files import atomic_path
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}  # that pictures are written under
 HEIF = {".heic", ".heif"}
+HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1"}  # bytes 8 to 12 of such a file
 HEIF_NEEDS = "HEIC, which takes pip install 'fast_nst[heif]'"
 FOUND = SUFFIXES | HEIF | {".gif", ".avif", ".jfif", ".jpe", ".jp2"}  # that pictures in folders are known by
 MAX_PIXELS = 150_000_000
@@ -72,6 +73,18 @@ def _knows_heif() -> bool:
     return True
 
 
+def _is_heif(path: Path) -> bool:
+    """By its ending or its first bytes, as telephones call such files .jpg at times."""
+    if path.suffix.lower() in HEIF:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:  # standard input, say
+        return False
+    return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS
+
+
 @contextmanager
 def reading(name: str | Path) -> Iterator[None]:
     """Whatever goes wrong while the picture ``name`` is decoded becomes a UserError; Pillow's warnings are not shown."""
@@ -86,7 +99,7 @@ def reading(name: str | Path) -> Iterator[None]:
             f"{name} has too many megapixels, at most {MAX_PIXELS / 1e6:.3g} are read; make it smaller"
         ) from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged file makes of them
-        if Path(name).suffix.lower() in HEIF and not _knows_heif():
+        if not _knows_heif() and _is_heif(Path(name)):
             raise UserError(f"cannot read {name}: it is {HEIF_NEEDS}") from error
         raise UserError(
             f"cannot read {name} as a picture; it is damaged or of a format that Pillow does not know"

@@ -98,13 +98,14 @@ def test_hidden_files_are_no_photographs(tmp_path, pixels):
     assert [path.name for path in find_images(tmp_path)] == ["b.PNG"]
 
 
-def test_without_its_package_a_heic_says_what_it_takes(tmp_path, monkeypatch):
-    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+@pytest.mark.parametrize("name", ["a.heic", "IMG_0001.JPG"])
+def test_without_its_package_a_heic_says_what_it_takes_whatever_it_is_called(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(UserError, match="damaged"):
-        open_image(tmp_path / "a.heic")
+        open_image(tmp_path / name)
     monkeypatch.setattr(images, "_knows_heif", lambda: False)
     with pytest.raises(UserError, match=r"pip install 'fast_nst\[heif\]'"):
-        open_image(tmp_path / "a.heic")
+        open_image(tmp_path / name)
 
 
 def test_a_contact_sheet_shows_every_picture(pixels):

@@ -1,0 +1,22 @@
+"""What a benchmark measures on: photographs, or scenes of the package, that no training has seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from fast_nst.data import Scenes, find_preview_photos, to_tensor
+from fast_nst.images import load_image
+
+
+def held_out(folder: Path | None, count: int, size: int, seed: int) -> list[Tensor]:
+    """``count`` pictures, each (1, 3, H, W) in [0, 1], the longer side ``size``.
+
+    Args:
+        folder: of photographs, or a COCO folder, whose validation half is taken; None: scenes of another seed than ``seed``.
+    """
+    if folder is None:
+        scenes = Scenes(size, seed + 1)
+        return [to_tensor(scenes.pixels(index))[None] for index in range(count)]
+    return [to_tensor(load_image(path, size))[None] for path in find_preview_photos([folder], count)]
