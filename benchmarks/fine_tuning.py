@@ -2,9 +2,10 @@
 
     python benchmarks/fine_tuning.py --photos coco train --held_out val --vgg19 vgg19_features.safetensors
 
-Four runs, one after the other, as `fast-nst train` makes them but for the sizes:
+Five runs, one after the other, as `fast-nst train` makes them but for the sizes:
 
 nothing      from nothing
+brief        likewise, in as many steps as from the base
 all          from the base, all of the network (`--from base`)
 unrefreshed  likewise, from kernels as long as the base's (`--from base --optimizer.refresh false`)
 row          from the base, the new style's own row alone (`--from base --finetune norm`)
@@ -40,6 +41,7 @@ from fast_nst.weights import load_network
 NAME = "fine_tuning"
 RUNS = {
     "nothing": {},
+    "brief": {},
     "all": {"base": "base"},
     "unrefreshed": {"base": "base", "optimizer": OptimizerSettings(refresh=False)},
     "row": {"base": "base", "finetune": "norm"},
@@ -96,7 +98,7 @@ def measurements(settings: argparse.Namespace) -> Iterator[Row]:
         save_image(draw_painting(seed=1), painting)
     judges = judges_of(painting, settings)
     photos = held_out(settings.held_out, settings.count, settings.held_out_size, settings.seed)
-    for name in RUNS:
+    for name in settings.only:
         folder: RunFolder = train(settings_of(name, painting, settings)).folder
         for checkpoint in sorted(folder.path.glob("step=*.ckpt")):
             yield {"run": name} | measured(checkpoint, judges, photos)
@@ -106,7 +108,7 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
     judges = [key.removesuffix(" objective") for key in rows[0] if key.endswith("objective")]
     figure, axes = pyplot.subplots(1, len(judges), figsize=(5.5 * len(judges), 4.2), squeeze=False)
     for judge, ax in zip(judges, axes[0], strict=True):
-        for name in RUNS:
+        for name in settings.only:
             own = [row for row in rows if row["run"] == name]
             values = [row[f"{judge} objective"] for row in own]
             ax.plot([row["seconds"] / 60 for row in own], values, ".-", label=name)
@@ -125,8 +127,9 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--vgg19", type=Path, help="VGG-19's weights in torchvision's keys, for a second judge")
     parser.add_argument("--runs", type=Path, default=Path("checkpoints/fine_tuning"), help="folder of the runs")
     parser.add_argument(
-        "--steps", type=int, nargs=len(RUNS), default=[10_000, 3_500, 3_500, 1_300], help=f"of {', '.join(RUNS)}"
+        "--steps", type=int, nargs=len(RUNS), default=[10_000, 3_500, 3_500, 3_500, 1_300], help=f"of {', '.join(RUNS)}"
     )
+    parser.add_argument("--only", nargs="+", choices=list(RUNS), default=list(RUNS), help="runs to make (default: all)")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--size", type=int, default=256, help="side of the crops")
     parser.add_argument("--held_out_size", type=int, default=256, help="longer side of the photographs to measure on")
@@ -134,7 +137,8 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     settings = parser.parse_args(argv)
     if settings.quick:
-        settings.steps, settings.size, settings.held_out_size, settings.count, settings.workers = [3, 2, 2, 2], 32, 64, 1, 0
+        settings.steps, settings.count, settings.workers = [3, 2, 2, 2, 2], 1, 0
+        settings.size, settings.held_out_size = 32, 64
     return settings
 
 
