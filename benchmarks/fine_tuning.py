@@ -13,7 +13,7 @@ row          from the base, the new style's own row alone (`--from base --finetu
 The painting is a night that the package draws and no base has seen, or --style. Every checkpoint is measured on held-out
 photographs, at strength 1 and under the border of the training: by lite, which trains them all, and by VGG-19 with --vgg19.
 The runs lie in --runs; one that was stopped there goes on, and one that is finished is measured again and not made again.
-Writes fine_tuning.csv, .png and .json; seconds are the run's own until that checkpoint.
+Writes fine_tuning.csv, .png and .json, with --only of the named runs alone; seconds are the run's own until that checkpoint.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ def held_out(folder: Path | None, count: int, size: int, seed: int) -> list[Tens
     """``count`` pictures, each (1, 3, H, W) in [0, 1], the longer side ``size``.
 
     Args:
-        folder: of photographs, or a COCO folder, whose validation half is taken; None: scenes of another seed than ``seed``.
+        folder: a COCO folder, whose validation half is taken, or photographs that nothing is trained on; None: scenes of
+            another seed than ``seed``.
     """
     if folder is None:
         scenes = Scenes(size, seed + 1)

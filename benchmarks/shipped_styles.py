@@ -12,13 +12,13 @@ docs/benchmarks/styles.csv.
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from quality import LAYERS, SIZE, distance, measure
+from report import write_rows
 from torch import Tensor
 from tqdm import tqdm
 
@@ -101,11 +101,7 @@ def main() -> None:
         painting = next(path for path in find_images(Path(arguments.paintings)) if path.stem == name)
         rows.append({"style": name} | quality_of(name, painting, photos, networks))
         print(rows[-1], flush=True)
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    with TABLE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows({key: rounded(key, value) for key, value in row.items()} for row in rows)
+    write_rows(TABLE, [{key: rounded(key, value) for key, value in row.items()} for row in rows])
 
 
 if __name__ == "__main__":
