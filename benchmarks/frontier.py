@@ -7,8 +7,9 @@ Milliseconds of a picture (PyTorch eager, onnxruntime, OpenVINO in float32 and b
 engine) and of a training step take turns; above 512 pixels, where many sessions would fill the memory, only onnxruntime and
 the last engine do. Memory is the peak of a process that draws one picture of the largest size. Objective, structure r and
 lattice come from frontier_training.csv: after all steps, and after as many as fit into the seconds in which the fastest
-learner does all of its own, read off the curves, where the rate of the others has not fallen yet. The Pareto line joins the
-networks that no other beats in both time and objective, of those whose pictures show no lattice.
+learner does all of its own, read off the curves, where the rate of the others has not fallen yet; means over the seeds, and
+the least and the greatest objective of them. The Pareto line joins the networks that no other beats in both time and
+objective, of those whose pictures show no lattice.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ EAGER, STEP, SLOWEST = "PyTorch eager", "training step", "johnson 32"
 
 MOST_PIXELS = 512  # a side, up to which all engines draw
 NO_LATTICE = 2
+LEARNT = ("objective", "objective_least", "objective_greatest", "r", "lattice", "seeds")
 
 Label = tuple[str, str]  # network, what is timed
 
@@ -104,15 +106,23 @@ def measurements(settings: argparse.Namespace) -> list[Row]:
 
 
 def curves(settings: argparse.Namespace) -> dict[str, list[Row]]:
-    """What frontier_training measured, by network."""
+    """What frontier_training measured, by network: means over its seeds at each step, and how many they were."""
     path = Path(settings.training or Path(settings.output) / f"{TRAINING}.csv")
     if not path.exists():
         return {}
-    found: dict[str, list[Row]] = {}
+    found: dict[str, dict[float, list[Row]]] = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
-            found.setdefault(row["network"], []).append({key: _number(value) for key, value in row.items()})
-    return found
+            numbers = {key: float(value) for key, value in row.items() if key != "network"}
+            found.setdefault(row["network"], {}).setdefault(numbers["step"], []).append(numbers)
+    return {name: [_mean(rows) for rows in steps.values()] for name, steps in found.items()}
+
+
+def _mean(rows: Sequence[dict[str, float]]) -> Row:
+    """The mean of each column, and the least and the greatest objective."""
+    objectives = [row["objective"] for row in rows]
+    means = {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]}
+    return means | {"objective_least": min(objectives), "objective_greatest": max(objectives), "seeds": len(rows)}
 
 
 def with_quality(rows: Sequence[Row], learnt: dict[str, list[Row]]) -> list[Row]:
@@ -122,12 +132,11 @@ def with_quality(rows: Sequence[Row], learnt: dict[str, list[Row]]) -> list[Row]
     found = []
     for row in rows:
         curve = learnt.get(row["network"])
-        quality = {"objective": None, "r": None, "lattice": None, "objective_equal_seconds": None}
+        quality = dict.fromkeys((*LEARNT, "objective_equal_seconds"))
         if curve:
             steps, totals = [one["step"] for one in curve], [one["objective"] for one in curve]
             there = round(float(np.interp(budget / row[STEP], steps, totals)), 4)
-            last = {key: curve[-1][key] for key in ("objective", "r", "lattice")}
-            quality = last | {"objective_equal_seconds": there}
+            quality = {key: curve[-1][key] for key in LEARNT} | {"objective_equal_seconds": there}
         found.append({**row, **quality})
     return found
 
@@ -160,13 +169,6 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
     axes.set(xscale="log", xlabel=f"milliseconds of a picture of {side} x {side}, onnxruntime", ylabel="objective")
     axes.legend()
     save_plot(NAME, figure, settings)
-
-
-def _number(value: str) -> float | str:
-    try:
-        return float(value)
-    except ValueError:
-        return value
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:

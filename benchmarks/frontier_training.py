@@ -2,11 +2,12 @@
 
     python benchmarks/frontier_training.py --photos coco --style painting.jpg --vgg19 vgg19_features.safetensors
 
-Every candidate gets the same crops, schedule, painting, seed and judge, `lite`. As it goes it is measured on held-out
-photographs under a loss network that it is not trained with: VGG-19 with --vgg19; without it `lite` itself, for a look.
+Every candidate gets the same crops, schedule, painting, seeds and judge, `lite`. As it goes it is measured on held-out
+photographs, but for their borders, under a loss network that it is not trained with: VGG-19 with --vgg19; without it `lite`
+itself, for a look. What --seeds of the same network differ by is what a difference of networks is to be held against.
 `lattice` tells the hatching of 2 and 4 pixels that loss networks do not mind (1 is none), and --pictures shows it: what each
 network makes of scikit-image's `astronaut` and `coffee` at the end, and a detail of what upsampling leaves.
-frontier_training.csv holds every measurement; candidates that are there already are not trained again.
+frontier_training.csv holds every measurement; a candidate's seed that is there already is not trained again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -76,24 +78,40 @@ class Curve(pl.Callback):
         rows: a measurement each.
     """
 
-    def __init__(self, name: str, judge: PerceptualLoss, photos: Sequence[Tensor], every: int) -> None:
-        self.name, self.judge, self.photos, self.every, self.rows = name, judge, photos, every, []
+    def __init__(self, name: str, seed: int, judge: PerceptualLoss, photos: Sequence[Tensor], every: int) -> None:
+        self.name, self.seed, self.judge, self.photos, self.every, self.rows = name, seed, judge, photos, every, []
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
         if trainer.global_step % self.every == 0:
-            row = {"network": self.name, "step": trainer.global_step}
+            row = {"network": self.name, "seed": self.seed, "step": trainer.global_step}
             self.rows.append(row | measured(module.network, self.judge, self.photos))
+
+
+def border_of(size: int) -> int:
+    """What the trainer leaves out of the loss along the edge of crops of ``size``."""
+    return TrainSettings(image_size=size).border()
+
+
+def judge_of(painting: Tensor, settings: argparse.Namespace) -> PerceptualLoss:
+    """What measures held-out photographs: VGG-19 if its weights are at hand, otherwise lite."""
+    border = border_of(settings.held_out_size)
+    return perceptual_loss("vgg19" if settings.vgg19 else "lite", settings.vgg19, [painting], LossSettings(), border)
+
+
+def with_seed(seed: int, settings: argparse.Namespace) -> argparse.Namespace:
+    """``settings`` of one of several trainings; the first draws the pictures."""
+    pictures = settings.pictures if seed == settings.seed else None
+    return argparse.Namespace(**(vars(settings) | {"seed": seed, "pictures": pictures}))
 
 
 def curve(name: str, painting: Tensor, judge: PerceptualLoss, settings: argparse.Namespace, **changes: object) -> list[Row]:
     """Train one candidate as `fast-nst train` does, but for ``changes`` of the optimizer, and measure it as it goes."""
     pl.seed_everything(settings.seed, verbose=False)
     photos = held_out(settings.photos, settings.count, settings.held_out_size, settings.seed)
-    border = TrainSettings(image_size=settings.size).border()
-    criterion = perceptual_loss("lite", None, [painting], LossSettings(), border)
+    criterion = perceptual_loss("lite", None, [painting], LossSettings(), border_of(settings.size))
     options = OptimizerSettings(style_ramp=STYLE_RAMP, **changes)
     module = StyleTransferModule(CANDIDATES[name](), criterion, options, settings.steps, seed=settings.seed)
-    measuring = Curve(name, judge, photos, max(1, settings.steps // MEASUREMENTS))
+    measuring = Curve(name, settings.seed, judge, photos, max(1, settings.steps // MEASUREMENTS))
     trainer = pl.Trainer(
         accelerator="cpu",
         precision="bf16-mixed" if has_bfloat16() else "32-true",
@@ -137,10 +155,14 @@ def known(settings: argparse.Namespace) -> list[Row]:
 
 
 def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
+    """The objective over steps, means over the seeds."""
     figure, axes = pyplot.subplots(figsize=(8, 5))
     for name in dict.fromkeys(row["network"] for row in rows):
-        of = [row for row in rows if row["network"] == name]
-        axes.plot([int(row["step"]) for row in of], [float(row["objective"]) for row in of], ".-", label=name)
+        steps: dict[int, list[float]] = {}
+        for row in rows:
+            if row["network"] == name:
+                steps.setdefault(int(row["step"]), []).append(float(row["objective"]))
+        axes.plot(list(steps), [np.mean(values) for values in steps.values()], ".-", label=name)
     axes.set(xlabel="steps", ylabel="objective on held-out photographs", yscale="log")
     axes.legend(fontsize="small")
     save_plot(NAME, figure, settings)
@@ -165,6 +187,7 @@ def parser_for(description: str, name: str) -> argparse.ArgumentParser:
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_for(__doc__, NAME)
     parser.add_argument("--networks", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each network, of as many seeds from --seed on")
     settings = parser.parse_args(argv)
     if settings.quick:
         settings.networks, settings.steps, settings.size, settings.count = ["fast 24", "johnson 8"], 8, 32, 2
@@ -177,10 +200,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(settings.threads)
     settings.output.mkdir(parents=True, exist_ok=True)
     rows, painting = known(settings), painting_of(settings)
-    judge = perceptual_loss("vgg19" if settings.vgg19 else "lite", settings.vgg19, [painting], LossSettings())
-    for name in settings.networks:
-        if name not in {row["network"] for row in rows}:
-            rows += curve(name, painting, judge, settings)
+    judge, seeds = judge_of(painting, settings), range(settings.seed, settings.seed + settings.seeds)
+    for seed, name in product(seeds, settings.networks):
+        if (name, seed) not in {(row["network"], int(row["seed"])) for row in rows}:
+            rows += curve(name, painting, judge, with_seed(seed, settings))
             write_rows(Path(settings.output) / f"{NAME}.csv", rows)
     save(NAME, rows, settings)
     draw(rows, settings)

@@ -12,12 +12,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from frontier_training import curve, painting_of, parser_for
+from frontier_training import curve, judge_of, painting_of, parser_for, with_seed
 from matplotlib import pyplot
 from report import Row, publish, run, save_plot, spread
-
-from fast_nst.losses import perceptual_loss
-from fast_nst.settings import LossSettings
 
 NAME, NETWORK = "optimizer_gain", "fast 48"
 
@@ -30,12 +27,11 @@ def variants(settings: argparse.Namespace) -> dict[str, dict[str, object]]:
 
 def measurements(settings: argparse.Namespace) -> list[Row]:
     painting, rows = painting_of(settings), []
-    judge = perceptual_loss("vgg19" if settings.vgg19 else "lite", settings.vgg19, [painting], LossSettings())
+    judge = judge_of(painting, settings)
     for seed in range(settings.seed, settings.seed + settings.seeds):
         for name, changes in variants(settings).items():
-            seeded = argparse.Namespace(**(vars(settings) | {"seed": seed}))
-            measured = curve(NETWORK, painting, judge, seeded, **changes)
-            rows += [{"optimizer": name, "seed": seed} | row for row in measured]
+            measured = curve(NETWORK, painting, judge, with_seed(seed, settings), **changes)
+            rows += [{"optimizer": name} | row for row in measured]
     return rows
 
 
