@@ -3,10 +3,11 @@
     python benchmarks/showcase.py model checkpoints/quickstart --output docs/images/quickstart.jpg --drawn
     python benchmarks/showcase.py styles --output docs/images/styles.jpg
     python benchmarks/showcase.py strengths --output docs/images/strengths
+    python benchmarks/showcase.py strokes --size 4000 --output docs/images/strokes.jpg
 
 `model` puts photographs above what a model makes of them (with --drawn, the painting that the package draws comes first),
-`styles` shows one photograph in every shipped style, and `strengths` writes a row for each style: the photograph, and it at
-0.3, 0.6, 1 and 1.5.
+`styles` shows one photograph in every shipped style, `strengths` writes a row for each style: the photograph, and it at 0.3,
+0.6, 1 and 1.5. `strokes` draws a photograph, enlarged to as many pixels as a telephone's, with --stroke_size 1, 2 and auto.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from fast_nst.styles import shipped_styles
 from fast_nst.stylizer import Stylizer
 
 STRENGTHS = (0.3, 0.6, 1.0, 1.5)
+STROKES, STROKED = (1, 2, "auto"), ("starry_night", "great_wave")
 
 
 def photographs(size: int) -> list[np.ndarray]:
@@ -53,10 +55,19 @@ def strength_rows(arguments: argparse.Namespace) -> None:
         save_image(contact_sheet([cells], cell=360), Path(arguments.output) / f"{name}.jpg")
 
 
+def strokes_sheet(arguments: argparse.Namespace) -> None:
+    """A row for each of two styles: the whole pictures, reduced, as one sees them on a screen."""
+    sample = Image.fromarray(skimage.data.coffee())
+    photo = np.asarray(sample.resize((arguments.size, round(arguments.size * sample.height / sample.width)), Image.BICUBIC))
+    rows = [[(f"stroke_size {size}", Stylizer(name, stroke_size=size)(photo)) for size in STROKES] for name in STROKED]
+    save_image(labelled_sheet(rows, cell=400), arguments.output)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     what = parser.add_subparsers(required=True)
-    for name, function in (("model", model_sheet), ("styles", styles_sheet), ("strengths", strength_rows)):
+    sheets = {"model": model_sheet, "styles": styles_sheet, "strengths": strength_rows, "strokes": strokes_sheet}
+    for name, function in sheets.items():
         command = what.add_parser(name)
         command.set_defaults(function=function)
         command.add_argument("--output", required=True)

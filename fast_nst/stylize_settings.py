@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fast_nst.errors import UserError
 from fast_nst.settings import in_range
 from fast_nst.strengths import MAX_STRENGTH
 
 MIN_SIDE = 16
 STROKES = (0.125, 8.0)
-TILE = ("auto", "always", "never")
+AUTO = "auto"
+TILE = (AUTO, "always", "never")
+
+
+def check_stroke_size(value: float | str) -> None:
+    """Raise a UserError unless ``value`` is auto or a number in range."""
+    if isinstance(value, str) and value != AUTO:
+        raise UserError(f"stroke_size needs to be {AUTO} or a number between {STROKES[0]:g} and {STROKES[1]:g}, got {value}")
+    if value != AUTO:
+        in_range("stroke_size", value, *STROKES)
 
 
 @dataclass
@@ -27,7 +37,8 @@ class StylizeSettings:
         strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
         size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is, and 640 for
             a camera).
-        stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size.
+        stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size, 1 as the network does;
+            auto, as large as in a picture of 1280 pixels, if it is larger.
         preserve_color: keep the photograph's own colours; the style changes light and dark alone.
         camera: draw what a camera sees instead of files, until Ctrl-C: 0 is the first one; or a device's name. With --output
             into a film, else in a window.
@@ -51,7 +62,7 @@ class StylizeSettings:
     output: str | None = None
     strength: float = 1.0
     size: int | None = None
-    stroke_size: float = 1.0
+    stroke_size: float | Literal["auto"] = AUTO
     preserve_color: bool = False
     camera: str | None = None
     mask: str | None = None
@@ -66,7 +77,7 @@ class StylizeSettings:
 
     def __post_init__(self) -> None:
         in_range("strength", self.strength, 0, MAX_STRENGTH)
-        in_range("stroke_size", self.stroke_size, *STROKES)
+        check_stroke_size(self.stroke_size)
         in_range("stabilize", self.stabilize, 0, 1)
         if self.max_pixels is not None:
             in_range("max_pixels", self.max_pixels, 1, 10**12)

@@ -16,7 +16,7 @@ from fast_nst.models import Model
 from fast_nst.settings import in_range
 from fast_nst.strengths import MAX_STRENGTH
 from fast_nst.styles import Part, parse_blend, plan_blend
-from fast_nst.stylize_settings import MIN_SIDE, STROKES, TILE
+from fast_nst.stylize_settings import AUTO, MIN_SIDE, STROKES, TILE, check_stroke_size
 
 if TYPE_CHECKING:
     from fast_nst.steady_model import SteadyModel
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 24_000_000  # of a picture that is drawn whole, in some 7 GB
 TILED_ABOVE = 12_000_000  # pixels; from here on tiles take no longer, and a fraction of the memory
 BATCH_PIXELS = 4_000_000  # of the pictures that are drawn together, about a gigabyte at work
+AUTO_SIDE = 1280  # pixels of the longer side, above which strokes grow with the picture if --stroke_size is auto
 CPU = "cpu"
 
 Pixels = TypeVar("Pixels", np.ndarray, Image.Image)
@@ -38,7 +39,7 @@ class Stylizer:
         style: names of styles with their weights, a run's folder or an ``.onnx`` file.
         threads: processor threads; None is all cores.
         strength: 0 is the photograph, 1 the style; up to 1.5 exaggerates it.
-        stroke_size: 2 draws strokes twice as large: the network sees the picture at half its size.
+        stroke_size: 2 draws strokes twice as large: the network sees the picture at half its size; auto, see `seen_size`.
         preserve_color: keep the photograph's own colours, and take light and dark alone from the style.
         engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here.
         provider: what the engine draws on: cpu, cuda, coreml, ...; None is its own choice.
@@ -52,14 +53,14 @@ class Stylizer:
         style: str | Path,
         threads: int | None = None,
         strength: float = 1.0,
-        stroke_size: float = 1.0,
+        stroke_size: float | str = 1.0,
         preserve_color: bool = False,
         engine: str = "onnxruntime",
         provider: str | None = None,
         tile: str = "auto",
     ) -> None:
         in_range("strength", strength, 0, MAX_STRENGTH)
-        in_range("stroke_size", stroke_size, *STROKES)
+        check_stroke_size(stroke_size)
         if tile not in TILE:
             raise unknown("tile", tile, TILE)
         models = {"threads": threads, "engine": engine, "provider": provider}
@@ -79,7 +80,7 @@ class Stylizer:
         if isinstance(picture, Image.Image):
             return Image.fromarray(self(np.asarray(to_rgb(picture)), mask))
         batch = picture if picture.ndim == 4 else picture[None]
-        self._check_extent(*batch.shape[1:3])
+        _check_sides(*batch.shape[1:3])
         result = mixed([(self._drawn(part, batch), part.share) for part in self.parts])
         if self.preserve_color:
             result = np.stack([with_colours_of(*pair) for pair in zip(result, batch, strict=True)])
@@ -108,26 +109,32 @@ class Stylizer:
         film.parts = [part.steadied(stabilize) for part in self.parts] if stabilize else self.parts
         return film
 
-    def _check_extent(self, height: int, width: int) -> None:
-        if min(height, width) < MIN_SIDE:
-            raise UserError(
-                f"the picture needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}; enlarge it first"
-            )
-        if height * width > MAX_PIXELS and any(part.tile == "never" for part in self.parts):
-            megapixels = height * width / 1e6
-            raise UserError(
-                f"the picture has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} fit in memory at once; "
-                "draw it with --tile auto, or reduce it with --size 4000"
-            )
-
     def _drawn(self, part: _Part, batch: np.ndarray) -> np.ndarray:
-        if self.stroke_size == 1:
-            return part.draw(batch)
         size = batch.shape[2:0:-1]
-        seen = tuple(max(MIN_SIDE, round(side / self.stroke_size)) for side in size)
-        self._check_extent(seen[1], seen[0])
+        seen = seen_size(size, self.stroke_size)
+        part.check_memory(seen)
+        if seen == size:
+            return part.draw(batch)
         drawn = part.draw(np.stack([resized(picture, seen) for picture in batch]))
         return np.stack([resized(picture, size) for picture in drawn])
+
+
+def seen_size(size: tuple[int, int], stroke_size: float | str) -> tuple[int, int]:
+    """Width and height at which the network sees a picture of ``size``; its result is brought back to that.
+
+    A network draws strokes of some pixels, whatever it is given: in a telephone's photograph they are a fine grain. With
+    ``stroke_size`` auto they are as large as in a picture of 1,280 pixels, for pictures larger than that; a number divides
+    the sides.
+    """
+    if stroke_size == AUTO:
+        stroke_size = min(max(1.0, max(size) / AUTO_SIDE), STROKES[1])
+    width, height = (max(MIN_SIDE, round(side / stroke_size)) for side in size)
+    return width, height
+
+
+def _check_sides(height: int, width: int) -> None:
+    if min(height, width) < MIN_SIDE:
+        raise UserError(f"the picture needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}; enlarge it first")
 
 
 class _Part:
@@ -144,6 +151,15 @@ class _Part:
         self.strength = 1.0 if self.model.has_identity else strength
         self.weights = self.model.weights(part.rows, strength if self.model.has_identity else 1.0)
         self.steady: SteadyModel | None = None
+
+    def check_memory(self, size: tuple[int, int]) -> None:
+        """Raise a UserError if pictures of ``size`` are too large to be drawn whole, and must be."""
+        if size[0] * size[1] > MAX_PIXELS and self.tile == "never":
+            megapixels = size[0] * size[1] / 1e6
+            raise UserError(
+                f"the picture has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} fit in memory at once; "
+                "draw it with --tile auto, or reduce it with --size 4000"
+            )
 
     def draw(self, batch: np.ndarray) -> np.ndarray:
         return mixed([(self._drawn(batch), self.strength), (batch, 1 - self.strength)])

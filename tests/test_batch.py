@@ -15,6 +15,7 @@ from fast_nst.errors import PartlyDone, UserError
 from fast_nst.film import Film, read_film
 from fast_nst.images import load_image, save_image
 from fast_nst.stylize_settings import StylizeSettings
+from fast_nst.stylizer import Stylizer
 
 
 @pytest.fixture
@@ -32,6 +33,15 @@ def test_a_file_becomes_a_file(run, pixels, tmp_path):
     save_image(pixels, tmp_path / "a.png")
     assert run([tmp_path / "a.png"], tmp_path / "b.png") == [tmp_path / "b.png"]
     np.testing.assert_array_equal(load_image(tmp_path / "b.png"), 255 - pixels)
+
+
+def test_the_command_gives_a_large_photo_larger_strokes(negative, tmp_path):
+    path, large = negative.parts[0].path, np.random.default_rng(0).integers(0, 256, (16, 2560, 3), dtype=np.uint8)
+    save_image(large, tmp_path / "a.png")
+    for options, stroke_size in (([], 2.0), (["--stroke_size", "auto"], 2.0), (["--stroke_size", "1"], 1.0)):
+        output = ["--output", str(tmp_path / "b.png"), "--overwrite"]
+        main(["stylize", str(tmp_path / "a.png"), "--style", str(path), *output, *options])
+        np.testing.assert_array_equal(load_image(tmp_path / "b.png"), Stylizer(path, stroke_size=stroke_size)(large))
 
 
 def test_without_an_output_the_result_lies_beside_the_photo(run, pixels, tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 import fast_nst
 from fast_nst.errors import UserError
 from fast_nst.images import save_image
-from fast_nst.stylizer import Stylizer
+from fast_nst.stylizer import Stylizer, seen_size
 
 
 def test_the_package_offers_the_stylizer_and_nothing_else_by_mistake():
@@ -60,6 +60,31 @@ def test_larger_strokes_come_from_a_smaller_picture(negative, pixels):
     np.testing.assert_array_equal(result, expected)
 
 
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [((1280, 900), (1280, 900)), ((3840, 1920), (1280, 640)), ((40, 2560), (20, 1280)), ((20480, 64), (2560, 16))],
+)
+def test_strokes_grow_with_pictures_that_are_larger_than_a_screen(size, seen):
+    assert seen_size(size, "auto") == seen
+    assert seen_size(size, 1.0) == size
+
+
+def test_automatic_strokes_are_those_of_a_smaller_picture(negative):
+    path, large = negative.parts[0].path, np.random.default_rng(0).integers(0, 256, (16, 2560, 3), dtype=np.uint8)
+    automatic = Stylizer(path, stroke_size="auto", tile="never")(large)
+    seen = np.asarray(Image.fromarray(large).resize((1280, 16), Image.Resampling.LANCZOS))
+    expected = np.asarray(Image.fromarray(255 - seen).resize((2560, 16), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(automatic, expected)
+
+
+def test_a_picture_that_is_seen_small_needs_no_tiles(negative):
+    """What is too large for memory is what the network sees, not the picture."""
+    path, large = negative.parts[0].path, np.zeros((5000, 5000, 3), np.uint8)
+    assert (Stylizer(path, stroke_size="auto", tile="never")(large) == 255).all()
+    with pytest.raises(UserError, match=r"25 megapixels.*--tile auto"):
+        Stylizer(path, tile="never")(large)
+
+
 def test_tiles_look_as_if_drawn_at_once():
     photo = skimage.data.astronaut()[:120, :150]
     once = Stylizer("great_wave", strength=0.8)(photo)
@@ -68,7 +93,15 @@ def test_tiles_look_as_if_drawn_at_once():
 
 
 @pytest.mark.parametrize(
-    "values", [{"tile": "often"}, {"stroke_size": 0}, {"stroke_size": 99}, {"strength": 1.6}, {"strength": -0.1}]
+    "values",
+    [
+        {"tile": "often"},
+        {"stroke_size": 0},
+        {"stroke_size": 99},
+        {"stroke_size": "big"},
+        {"strength": 1.6},
+        {"strength": -0.1},
+    ],
 )
 def test_numbers_out_of_range_are_named(values):
     with pytest.raises(UserError, match=next(iter(values))):
