@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -27,7 +29,7 @@ from held_out import held_out
 from matplotlib import pyplot
 from pytorch_lightning.callbacks import TQDMProgressBar
 from report import Row, parser_of, run, save, save_plot, write_rows
-from torch import Tensor
+from torch import Tensor, nn
 
 from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, to_pixels, to_tensor
 from fast_nst.drawing import draw_painting
@@ -76,15 +78,30 @@ class Curve(pl.Callback):
 
     Attributes:
         rows: a measurement each.
+        seconds: of the steps so far, without measuring and without loading photographs.
     """
 
     def __init__(self, name: str, seed: int, judge: PerceptualLoss, photos: Sequence[Tensor], every: int) -> None:
-        self.name, self.seed, self.judge, self.photos, self.every, self.rows = name, seed, judge, photos, every, []
+        self.name, self.seed, self.judge, self.photos, self.every = name, seed, judge, photos, every
+        self.rows: list[Row] = []
+        self.seconds = self.began = 0.0
+
+    def on_train_batch_start(self, *_: object) -> None:
+        self.began = time.perf_counter()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        self.seconds += time.perf_counter() - self.began
         if trainer.global_step % self.every == 0:
             row = {"network": self.name, "seed": self.seed, "step": trainer.global_step}
             self.rows.append(row | measured(module.network, self.judge, self.photos))
+
+
+class Trained(NamedTuple):
+    """A network at the end of its training, what was measured on the way, and the seconds of its steps."""
+
+    network: TransformerNet
+    rows: list[Row]
+    seconds: float
 
 
 def border_of(size: int) -> int:
@@ -104,29 +121,45 @@ def with_seed(seed: int, settings: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**(vars(settings) | {"seed": seed, "pictures": pictures}))
 
 
-def curve(name: str, painting: Tensor, judge: PerceptualLoss, settings: argparse.Namespace, **changes: object) -> list[Row]:
-    """Train one candidate as `fast-nst train` does, but for ``changes`` of the optimizer, and measure it as it goes."""
+def trained(
+    name: str,
+    painting: Tensor,
+    judge: PerceptualLoss,
+    settings: argparse.Namespace,
+    change: Callable[[PerceptualLoss], nn.Module] | None = None,
+    **changes: object,
+) -> Trained:
+    """Train one candidate as `fast-nst train` does, and measure it as it goes.
+
+    Args:
+        change: what is learned from instead of the perceptual loss under lite, made of it.
+        changes: of the optimizer.
+    """
     pl.seed_everything(settings.seed, verbose=False)
     photos = held_out(settings.photos, settings.count, settings.held_out_size, settings.seed)
     criterion = perceptual_loss("lite", None, [painting], LossSettings(), border_of(settings.size))
+    criterion = criterion if change is None else change(criterion)
     options = OptimizerSettings(style_ramp=STYLE_RAMP, **changes)
     module = StyleTransferModule(CANDIDATES[name](), criterion, options, settings.steps, seed=settings.seed)
     measuring = Curve(name, settings.seed, judge, photos, max(1, settings.steps // MEASUREMENTS))
-    trainer = pl.Trainer(
+    positions = Positions(0, settings.steps * settings.batch)
+    trainer_of(measuring, options, settings.steps).fit(module, batches(dataset_of(settings), positions, settings.batch, 0))
+    if settings.pictures:
+        save_pictures(name, module.network.eval(), settings.pictures)
+    return Trained(module.network.eval(), measuring.rows, measuring.seconds)
+
+
+def trainer_of(measuring: Curve, options: OptimizerSettings, steps: int) -> pl.Trainer:
+    return pl.Trainer(
         accelerator="cpu",
         precision="bf16-mixed" if has_bfloat16() else "32-true",
-        max_steps=settings.steps,
+        max_steps=steps,
         gradient_clip_val=options.gradient_clip,
         callbacks=[measuring, TQDMProgressBar(refresh_rate=5)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    positions = Positions(0, settings.steps * settings.batch)
-    trainer.fit(module, batches(dataset_of(settings), positions, settings.batch, 0))
-    if settings.pictures:
-        save_pictures(name, module.network.eval(), settings.pictures)
-    return measuring.rows
 
 
 @torch.no_grad()
@@ -203,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     judge, seeds = judge_of(painting, settings), range(settings.seed, settings.seed + settings.seeds)
     for seed, name in product(seeds, settings.networks):
         if (name, seed) not in {(row["network"], int(row["seed"])) for row in rows}:
-            rows += curve(name, painting, judge, with_seed(seed, settings))
+            rows += trained(name, painting, judge, with_seed(seed, settings)).rows
             write_rows(Path(settings.output) / f"{NAME}.csv", rows)
     save(NAME, rows, settings)
     draw(rows, settings)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from frontier_training import curve, judge_of, painting_of, parser_for, with_seed
+from frontier_training import judge_of, painting_of, parser_for, trained, with_seed
 from matplotlib import pyplot
 from report import Row, publish, run, save_plot, spread
 
@@ -30,8 +30,8 @@ def measurements(settings: argparse.Namespace) -> list[Row]:
     judge = judge_of(painting, settings)
     for seed in range(settings.seed, settings.seed + settings.seeds):
         for name, changes in variants(settings).items():
-            measured = curve(NETWORK, painting, judge, with_seed(seed, settings), **changes)
-            rows += [{"optimizer": name} | row for row in measured]
+            found = trained(NETWORK, painting, judge, with_seed(seed, settings), **changes)
+            rows += [{"optimizer": name} | row for row in found.rows]
     return rows
 
 

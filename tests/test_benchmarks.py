@@ -21,6 +21,9 @@ from torch.nn import functional as F
 from fast_nst.drawing import draw_painting
 from fast_nst.functional import gram_matrix
 from fast_nst.images import save_image
+from fast_nst.losses import perceptual_loss
+from fast_nst.networks.transformer_net import TransformerNet, macs
+from fast_nst.settings import LossSettings
 
 ROUNDED = 1e-5  # tables hold seven digits of each number, so what follows from several of them agrees a little less
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -347,6 +350,26 @@ def test_muon_and_adam_learn_the_same_and_not_alike(quick: Callable[..., Table])
     assert len({row["objective"] for row in rows.values()}) == 2
 
 
+def test_training_ideas_are_measured_beside_what_they_replace(quick: Callable[..., Table]) -> None:
+    rows = {row["recipe"]: row for row in quick("training_ideas")}
+    assert set(rows) == {"the teacher, johnson 32", "2 crops of 32", "1 crop of 48", "2 crops of 32, taught"}
+    assert len({row["objective, 48"] for row in rows.values()}) == len(rows)
+    taught = rows["2 crops of 32, taught"]
+    assert float(taught["seconds"]) > float(rows["the teacher, johnson 32"]["seconds"]) > 0
+
+
+def test_a_taught_network_is_drawn_to_its_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the teacher's own picture nothing is added, and away from it the mean squared distance."""
+    ideas = benchmark("training_ideas", monkeypatch)
+    teacher, photos, style = TransformerNet("fast", 12).eval(), torch.rand(2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
+    criterion = perceptual_loss("lite", None, [torch.rand(3, 32, 32)], LossSettings())
+    taught, pictures = ideas.Taught(teacher, criterion), teacher(photos).detach()
+    plain = criterion(pictures, photos, style).total
+    torch.testing.assert_close(taught(pictures, photos, style, 1.0).total, plain)
+    moved = criterion(pictures + 0.5, photos, style).total + ideas.WEIGHT * 0.25
+    torch.testing.assert_close(taught(pictures + 0.5, photos, style, 1.0).total, moved)
+
+
 def test_fine_tuning_measures_every_checkpoint_and_makes_no_run_twice(quick: Callable[..., Table], tmp_path: Path) -> None:
     others = ("all", "row")
     arguments = ("fine_tuning", "--only", "nothing", *others, "--runs", str(tmp_path / "runs"))
@@ -372,6 +395,19 @@ def test_the_frontier_joins_costs_and_what_was_learnt(quick: Callable[..., Table
         assert (row["objective"], row["r"]) == (last["objective"], last["r"])
         assert float(row["gmac_256"]) > 0 and float(row["objective_equal_seconds"]) >= float(row["objective"])
     assert float(rows["johnson 8"]["gmac_256"]) > float(rows["fast 24"]["gmac_256"])
+
+
+def test_every_candidate_draws_pictures_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates, photo = benchmark("candidates", monkeypatch).CANDIDATES, torch.rand(1, 3, 37, 50)
+    counts = {}
+    with torch.no_grad():
+        for name, network in candidates.items():
+            assert network()(photo).shape == photo.shape, name
+            counts[name] = macs(network(), 64, 64)
+    equal = {
+        counts[f"fast 48{idea}"] for idea in ("", ", one norm a block", ", nearest", ", phases 3 x 3", ", zero padding")
+    }
+    assert equal == {counts["fast 48"]} and len(set(counts.values())) == len(counts) - 4
 
 
 def test_the_pareto_line_holds_what_nothing_beats_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
