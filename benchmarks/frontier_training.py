@@ -28,7 +28,7 @@ from candidates import CANDIDATES
 from held_out import held_out
 from matplotlib import pyplot
 from pytorch_lightning.callbacks import TQDMProgressBar
-from report import Row, parser_of, run, save, save_plot, write_rows
+from report import Row, parser_of, positive, run, save, save_plot, write_rows
 from torch import Tensor, nn
 
 from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, to_pixels, to_tensor
@@ -117,8 +117,12 @@ def judge_of(painting: Tensor, settings: argparse.Namespace) -> PerceptualLoss:
 
 def with_seed(seed: int, settings: argparse.Namespace) -> argparse.Namespace:
     """``settings`` of one of several trainings; the first draws the pictures."""
-    pictures = settings.pictures if seed == settings.seed else None
-    return argparse.Namespace(**(vars(settings) | {"seed": seed, "pictures": pictures}))
+    return changed(settings, seed=seed, pictures=settings.pictures if seed == settings.seed else None)
+
+
+def changed(settings: argparse.Namespace, **values: object) -> argparse.Namespace:
+    """``settings`` with other ``values``."""
+    return argparse.Namespace(**(vars(settings) | values))
 
 
 def trained(
@@ -220,7 +224,9 @@ def parser_for(description: str, name: str) -> argparse.ArgumentParser:
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_for(__doc__, NAME)
     parser.add_argument("--networks", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each network, of as many seeds from --seed on")
+    parser.add_argument(
+        "--seeds", type=positive, default=1, help="trainings of each network, of as many seeds from --seed on"
+    )
     settings = parser.parse_args(argv)
     if settings.quick:
         settings.networks, settings.steps, settings.size, settings.count = ["fast 24", "johnson 8"], 8, 32, 2

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from frontier_training import judge_of, painting_of, parser_for, trained, with_seed
 from matplotlib import pyplot
-from report import Row, publish, run, save_plot, spread
+from report import Row, positive, publish, run, save_plot, spread
 
 NAME, NETWORK = "optimizer_gain", "fast 48"
 
@@ -51,7 +51,7 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_for(__doc__, NAME)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=positive, default=2)
     parser.add_argument("--adam_rates", type=float, nargs="+", default=[2e-3])
     parser.add_argument("--muon_rates", type=float, nargs="+", default=[2e-3, 1e-3])
     settings = parser.parse_args(argv)

@@ -46,6 +46,13 @@ def parser_of(description: str, name: str) -> argparse.ArgumentParser:
     return parser
 
 
+def positive(text: str) -> int:
+    """An argument that counts something: 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needs to be 1 or more, got {text}")
+    return int(text)
+
+
 def run(main: Callable[[], None]) -> None:
     """Call ``main``; its caller's mistakes end as those of ``fast-nst`` do, in one line and exit code 2."""
     try:

@@ -20,10 +20,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from frontier_training import Trained, judge_of, measured, painting_of, parser_for, trained, with_seed
+from frontier_training import Trained, changed, judge_of, measured, painting_of, parser_for, trained, with_seed
 from held_out import held_out
 from matplotlib import pyplot
-from report import Row, publish, run, save_plot
+from report import Row, positive, publish, run, save_plot
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -62,8 +62,10 @@ def recipes(teacher: Trained | None, settings: argparse.Namespace) -> dict[str, 
 
 
 def with_crops(count: int, size: int) -> Learn:
+    """The trainer's own way, from ``count`` crops a step of ``size`` x ``size`` pixels."""
+
     def learn(painting: Tensor, judge: PerceptualLoss, settings: argparse.Namespace, **changes: object) -> Trained:
-        cropped = argparse.Namespace(**(vars(settings) | {"batch": count, "size": size}))
+        cropped = changed(settings, batch=count, size=size)
         return trained(NETWORK, painting, judge, cropped, strength_share=0.0, **changes)
 
     return learn
@@ -74,7 +76,7 @@ def measurements(settings: argparse.Namespace) -> list[Row]:
     judge = judge_of(painting, settings)
     for seed in range(settings.seed, settings.seed + settings.seeds):
         seeded = with_seed(seed, settings)
-        longer = argparse.Namespace(**(vars(seeded) | {"steps": settings.teacher_steps}))
+        longer = changed(seeded, steps=settings.teacher_steps)
         teacher = trained(TEACHER, painting, judge, longer, strength_share=0.0) if settings.teacher_steps else None
         if teacher is not None:
             rows.append(row_of(f"the teacher, {TEACHER}", teacher, 0.0, judge, longer))
@@ -107,7 +109,7 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_for(__doc__, NAME)
     parser.set_defaults(size=256)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=positive, default=2)
     parser.add_argument("--teacher_steps", type=int, default=800, help="0: without a teacher")
     settings = parser.parse_args(argv)
     if settings.quick:

@@ -51,7 +51,7 @@ class StylizeSettings:
             takes longer to start. `fast-nst engines` lists them.
             Steadied films and tiles always take onnxruntime on the CPU.
         provider: what the engine draws on: cpu, cuda, coreml, dml, ... (none: its own choice).
-        tile: draw in tiles, which look as if drawn at once: auto, for pictures over 12 megapixels; always or never.
+        tile: draw in tiles, which look as if drawn at once: auto, if the network sees over 12 megapixels; always or never.
         max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded (none:
             150 million).
         threads: processor threads (none: all cores).

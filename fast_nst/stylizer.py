@@ -43,7 +43,7 @@ class Stylizer:
         preserve_color: keep the photograph's own colours, and take light and dark alone from the style.
         engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here.
         provider: what the engine draws on: cpu, cuda, coreml, ...; None is its own choice.
-        tile: draw in tiles, which look as if drawn at once: auto, for pictures over 12 megapixels; always or never.
+        tile: draw in tiles, which look as if drawn at once: auto, if the network sees over 12 megapixels; always or never.
     Raises:
         UserError: no such style, model or engine, weights that make no blend, or a number out of range.
     """

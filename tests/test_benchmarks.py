@@ -350,6 +350,14 @@ def test_muon_and_adam_learn_the_same_and_not_alike(quick: Callable[..., Table])
     assert len({row["objective"] for row in rows.values()}) == 2
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "two", ""])
+def test_a_count_of_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    positive = benchmark("report", monkeypatch).positive
+    assert positive("2") == 2
+    with pytest.raises(argparse.ArgumentTypeError, match="1 or more"):
+        positive(text)
+
+
 def test_training_ideas_are_measured_beside_what_they_replace(quick: Callable[..., Table]) -> None:
     rows = {row["recipe"]: row for row in quick("training_ideas")}
     assert set(rows) == {"the teacher, johnson 32", "2 crops of 32", "1 crop of 48", "2 crops of 32, taught"}
