@@ -7,7 +7,8 @@ The same network learns the same painting under `lite`, as in frontier_training.
 - 2 crops of --size, as the trainer does;
 - 1 crop one and a half times as large, which is about as many pixels;
 - 2 crops of --size again, but before, `johnson` 32 has learned for --teacher_steps, and what the network learns from is the
-  objective plus WEIGHT times the mean squared distance to the teacher's picture.
+  objective plus WEIGHT times the mean squared distance to the teacher's picture;
+- 2 crops of --size for as many seconds as that took, the teacher's among them.
 
 All are drawn at full strength, as the teacher knows no other. They are measured on the same held-out photographs at two
 sizes; `seconds` are those of the steps, the teacher's own among them.
@@ -16,7 +17,7 @@ sizes; `seconds` are those of the steps, the teacher's own among them.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -71,17 +72,29 @@ def with_crops(count: int, size: int) -> Learn:
     return learn
 
 
-def measurements(settings: argparse.Namespace) -> list[Row]:
-    painting, rows = painting_of(settings), []
+def measurements(settings: argparse.Namespace) -> Iterator[Row]:
+    painting = painting_of(settings)
     judge = judge_of(painting, settings)
     for seed in range(settings.seed, settings.seed + settings.seeds):
-        seeded = with_seed(seed, settings)
-        longer = changed(seeded, steps=settings.teacher_steps)
-        teacher = trained(TEACHER, painting, judge, longer, strength_share=0.0) if settings.teacher_steps else None
-        if teacher is not None:
-            rows.append(row_of(f"the teacher, {TEACHER}", teacher, 0.0, judge, longer))
-        for name, (learn, before) in recipes(teacher, settings).items():
-            rows.append(row_of(name, learn(painting, judge, seeded), before, judge, seeded))
+        yield from of_seed(painting, judge, with_seed(seed, settings))
+
+
+def of_seed(painting: Tensor, judge: PerceptualLoss, settings: argparse.Namespace) -> list[Row]:
+    """Every recipe with one seed; behind the taught one, the usual one for as many seconds."""
+    teacher, rows = None, []
+    if settings.teacher_steps:
+        longer = changed(settings, steps=settings.teacher_steps)
+        teacher = trained(TEACHER, painting, judge, longer, strength_share=0.0)
+        rows.append(row_of(f"the teacher, {TEACHER}", teacher, 0.0, judge, longer))
+    ways, seconds = recipes(teacher, settings), {}
+    for name, (learn, before) in ways.items():
+        found = learn(painting, judge, settings)
+        rows.append(row_of(name, found, before, judge, settings))
+        seconds[name] = found.seconds + before
+    if teacher is not None:
+        (name, (learn, _)), *_ = ways.items()
+        longer = changed(settings, steps=round(settings.steps * max(seconds.values()) / seconds[name]))
+        rows.append(row_of(f"{name}, as many seconds", learn(painting, judge, longer), 0.0, judge, longer))
     return rows
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 WARM_UP = 4
 ROUNDS = 7
+REST = 0.1  # seconds; the threads of onnxruntime spin for some 0.05 after a picture, and halve what another engine has
 
 Name = TypeVar("Name")
 
@@ -23,7 +24,7 @@ def milliseconds(
     after: Callable[[], object] = lambda: None,
 ) -> dict[Name, list[float]]:
     """How long each of ``runs`` takes, ``rounds`` times over; they take turns, so that whatever else the machine does meets
-    them alike.
+    them alike, and before each that counts is a rest, so that it meets none of the others.
 
     Args:
         runs: name -> what to time.
@@ -34,6 +35,7 @@ def milliseconds(
     taken: dict[Name, list[float]] = {name: [] for name in runs}
     for turn in range(warm_up + rounds):
         for name, run in runs.items():
+            time.sleep(REST if turn >= warm_up and len(runs) > 1 else 0)
             started = time.perf_counter()
             run()
             if turn >= warm_up:

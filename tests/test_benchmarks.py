@@ -360,10 +360,12 @@ def test_a_count_of_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) 
 
 def test_training_ideas_are_measured_beside_what_they_replace(quick: Callable[..., Table]) -> None:
     rows = {row["recipe"]: row for row in quick("training_ideas")}
-    assert set(rows) == {"the teacher, johnson 32", "2 crops of 32", "1 crop of 48", "2 crops of 32, taught"}
+    briefly, long = "2 crops of 32", "2 crops of 32, as many seconds"
+    assert set(rows) == {"the teacher, johnson 32", briefly, "1 crop of 48", "2 crops of 32, taught", long}
     assert len({row["objective, 48"] for row in rows.values()}) == len(rows)
     taught = rows["2 crops of 32, taught"]
     assert float(taught["seconds"]) > float(rows["the teacher, johnson 32"]["seconds"]) > 0
+    assert int(rows[long]["steps"]) > int(rows[briefly]["steps"])
 
 
 def test_a_taught_network_is_drawn_to_its_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
