@@ -19,6 +19,7 @@ import fast_nst
 from fast_nst.config_files import check_config, check_trainer
 from fast_nst.errors import PartlyDone, Stopped, UserError, printable, unknown
 from fast_nst.export_settings import ExportSettings
+from fast_nst.memory import keep_freed_memory
 from fast_nst.optimization_settings import OptimizeSettings, ReconstructSettings, SweepSettings
 from fast_nst.parser_messages import plain
 from fast_nst.settings import DistillSettings, EvaluateSettings, TrainSettings
@@ -208,6 +209,7 @@ POSITIONAL = {
     "evaluate": "model",
     "reconstruct": "photo",
 }
+LONG = ("train", "optimize", "reconstruct", "sweep", "evaluate", "distill")  # which take the same memory in every step
 MAY_BE_EMPTY = {"action", "inputs"}
 STOPPED = dict.fromkeys(("train", "optimize"), "stopped; it goes on from its last checkpoint with --resume")
 ALIASES = {"--base": "--from"}
@@ -307,6 +309,8 @@ def run(command: str, arguments: list[str]) -> None:
         if command not in COMMANDS:
             raise unknown("command", command, COMMANDS)
         values = _parsed(command, arguments)
+        if command in LONG:
+            keep_freed_memory()
         settings, function = settings_class(COMMANDS[command]), COMMANDS[command]
         function(settings(**values)) if settings else function(**values)
     except UserError as error:

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "fast_nst"
 FLOORS = [
     {"errors"},
-    {"files", "stopping", "onnx_checks", "config_files", "parser_messages"},
+    {"files", "stopping", "onnx_checks", "config_files", "parser_messages", "memory"},
     {"settings", "functional", "images", "drawing", "tensor_files", "film", "layer_files", "lattice", "frame", "muon"}
     | {"measuring", "runtimes", "engine_cache", "conversions", "norms"},
     {"engines", "photo_files", "strengths"},

@@ -1,0 +1,57 @@
+"""Freed memory that stays with the process."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from fast_nst import cli, memory
+
+PAGES = """
+import ctypes, resource, sys
+from fast_nst.memory import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.memset.argtypes, libc.free.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t], [ctypes.c_void_p]
+
+def piece(size=2**26):
+    address = libc.malloc(size)
+    libc.memset(address, 1, size)
+    libc.free(address)
+
+piece()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    piece()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this system's malloc is not glibc's")
+def test_memory_that_is_freed_and_taken_again_costs_no_page_faults():
+    def faults(way: str) -> int:
+        return int(subprocess.run([sys.executable, "-c", PAGES, way], capture_output=True, text=True, check=True).stdout)
+
+    assert faults("keep") < faults("return") / 10
+
+
+def test_another_malloc_is_left_alone(monkeypatch):
+    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("a library was looked for"))
+    assert memory.keep_freed_memory() is False
+
+
+@pytest.mark.parametrize(("command", "kept"), [("optimize", True), ("styles", False)])
+def test_commands_that_take_the_same_memory_again_and_again_keep_it(command, kept, monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: calls.append(command))
+    if kept:
+        with pytest.raises(SystemExit):
+            cli.main([command, "--content", "missing.jpg", "--style", "missing.png"])
+    else:
+        cli.main([command])
+    assert bool(calls) == kept
