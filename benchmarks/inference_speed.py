@@ -24,6 +24,7 @@ from report import Row, Spread, parser_of, run, save, save_plot, timed
 from fast_nst.conversions import to_float16, to_int8
 from fast_nst.drawing import draw_scene
 from fast_nst.engines import find_engines
+from fast_nst.measuring import REST
 from fast_nst.models import Model
 from fast_nst.settings import IDENTITY
 from fast_nst.styles import SHIPPED
@@ -92,6 +93,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_of(__doc__, NAME)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="sides of the pictures")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rest", type=float, default=REST, help="seconds before each turn")
     parser.add_argument("--johnson", default="", help="widths of networks to add, as 8,16,32")
     settings = parser.parse_args(argv)
     if settings.quick:
@@ -107,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         loaded = models(Path(folder), settings)
         for size in settings.sizes:
-            rows += rows_of(timed(runs(loaded, size), settings.rounds), size)
+            rows += rows_of(timed(runs(loaded, size), settings.rounds, rest=settings.rest), size)
     save(NAME, rows, settings)
     draw(rows, settings)
 

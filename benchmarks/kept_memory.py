@@ -92,6 +92,7 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
     axes.bar_label(axes.barh(names, [row["times as fast"] for row in kept]), fmt="%.2f", padding=3)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.invert_yaxis()
+    axes.margins(x=0.1)
     axes.set(xlabel="times as fast as with freed memory returned")
     save_plot(NAME, figure, settings)
 

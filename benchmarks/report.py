@@ -28,7 +28,7 @@ from fast_nst.benchmark import machine
 from fast_nst.cli import fail
 from fast_nst.errors import UserError
 from fast_nst.files import atomic_path
-from fast_nst.measuring import WARM_UP, markdown_table, milliseconds
+from fast_nst.measuring import REST, WARM_UP, markdown_table, milliseconds
 
 RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks"
 
@@ -111,10 +111,12 @@ def spread(values: Sequence[float]) -> Spread:
     return statistics.median(values), min(values), max(values)
 
 
-def timed(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = WARM_UP) -> dict[str, Spread]:
-    """Median, least and greatest seconds of each of ``runs``, which take turns; ``warm_up`` rounds do not count."""
+def timed(
+    runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = WARM_UP, rest: float = REST
+) -> dict[str, Spread]:
+    """Median, least and greatest seconds of each of ``runs``, which take turns; see ``milliseconds``."""
     with tqdm(total=len(runs) * (warm_up + rounds), unit="run", leave=False) as progress:
-        taken = milliseconds(runs, rounds, warm_up, progress.update)
+        taken = milliseconds(runs, rounds, warm_up, progress.update, rest)
     return {name: spread([value / 1000 for value in values]) for name, values in taken.items()}
 
 

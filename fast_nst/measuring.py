@@ -12,7 +12,7 @@ import numpy as np
 
 WARM_UP = 4
 ROUNDS = 7
-REST = 0.1  # seconds; the threads of onnxruntime spin for some 0.05 after a picture, and halve what another engine has
+REST = 0.1  # seconds; the threads of onnxruntime go on spinning after a picture, on the cores of whoever is next
 
 Name = TypeVar("Name")
 
@@ -22,6 +22,7 @@ def milliseconds(
     rounds: int = ROUNDS,
     warm_up: int = WARM_UP,
     after: Callable[[], object] = lambda: None,
+    rest: float = REST,
 ) -> dict[Name, list[float]]:
     """How long each of ``runs`` takes, ``rounds`` times over; they take turns, so that whatever else the machine does meets
     them alike, and before each that counts is a rest, so that it meets none of the others.
@@ -31,11 +32,12 @@ def milliseconds(
         rounds: turns that count.
         warm_up: turns before them that do not; OpenVINO compiles for a size on its third.
         after: called after every run, outside of what is timed: for a progress bar.
+        rest: seconds before each turn that counts, where there are several of ``runs``.
     """
     taken: dict[Name, list[float]] = {name: [] for name in runs}
     for turn in range(warm_up + rounds):
         for name, run in runs.items():
-            time.sleep(REST if turn >= warm_up and len(runs) > 1 else 0)
+            time.sleep(rest if turn >= warm_up and len(runs) > 1 else 0)
             started = time.perf_counter()
             run()
             if turn >= warm_up:

@@ -358,6 +358,16 @@ def test_a_count_of_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) 
         positive(text)
 
 
+def test_kept_memory_is_compared_with_returned_memory(quick: Callable[..., Table]) -> None:
+    rows = {(row["step"], row["side"], row["freed memory"]): row for row in quick("kept_memory")}
+    assert set(rows) == {(what, "32", way) for what in ("training", "optimisation") for way in ("returned", "kept")}
+    for (what, side, _), row in rows.items():
+        before = rows[what, side, "returned"]
+        ratio = float(before["milliseconds"]) / float(row["milliseconds"])
+        assert float(row["times as fast"]) == pytest.approx(ratio, rel=ROUNDED)
+        assert float(row["peak MB"]) > 100 and 0 <= float(row["system, %"]) <= 100
+
+
 def test_training_ideas_are_measured_beside_what_they_replace(quick: Callable[..., Table]) -> None:
     rows = {row["recipe"]: row for row in quick("training_ideas")}
     briefly, long = "2 crops of 32", "2 crops of 32, as many seconds"
