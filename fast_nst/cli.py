@@ -209,7 +209,7 @@ POSITIONAL = {
     "evaluate": "model",
     "reconstruct": "photo",
 }
-LONG = ("train", "optimize", "reconstruct", "sweep", "evaluate", "distill")  # which take the same memory in every step
+LONG = ("train", "optimize", "reconstruct", "sweep", "evaluate", "distill", "benchmark")  # which repeat a step's memory
 MAY_BE_EMPTY = {"action", "inputs"}
 STOPPED = dict.fromkeys(("train", "optimize"), "stopped; it goes on from its last checkpoint with --resume")
 ALIASES = {"--base": "--from"}
