@@ -309,7 +309,7 @@ def run(command: str, arguments: list[str]) -> None:
         if command not in COMMANDS:
             raise unknown("command", command, COMMANDS)
         values = _parsed(command, arguments)
-        if command in LONG:
+        if command in LONG and not values.get("low_memory"):
             keep_freed_memory()
         settings, function = settings_class(COMMANDS[command]), COMMANDS[command]
         function(settings(**values)) if settings else function(**values)

@@ -45,13 +45,19 @@ def test_another_malloc_is_left_alone(monkeypatch):
     assert memory.keep_freed_memory() is False
 
 
-@pytest.mark.parametrize(("command", "kept"), [("optimize", True), ("styles", False)])
-def test_commands_that_take_the_same_memory_again_and_again_keep_it(command, kept, monkeypatch, capsys):
+PAINT = ["optimize", "--content", "missing.jpg", "--style", "missing.png"]
+
+
+@pytest.mark.parametrize(("arguments", "kept"), [(PAINT, True), ([*PAINT, "--low_memory", "true"], False)])
+def test_commands_that_repeat_a_step_keep_its_memory_unless_memory_is_short(arguments, kept, monkeypatch):
     calls = []
-    monkeypatch.setattr(cli, "keep_freed_memory", lambda: calls.append(command))
-    if kept:
-        with pytest.raises(SystemExit):
-            cli.main([command, "--content", "missing.jpg", "--style", "missing.png"])
-    else:
-        cli.main([command])
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: calls.append("kept"))
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
     assert bool(calls) == kept
+
+
+def test_other_commands_leave_memory_as_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: pytest.fail("kept"))
+    cli.main(["styles"])
+    assert "great_wave" in capsys.readouterr().out
