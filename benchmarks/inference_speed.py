@@ -19,7 +19,7 @@ import onnx
 import torch
 from matplotlib import pyplot
 from networks import BASE, PAPERS, eager, exported, johnsons
-from report import Row, Spread, parser_of, run, save, save_plot, timed
+from report import Row, Spread, parser_of, pause, run, save, save_plot, timed
 
 from fast_nst.conversions import to_float16, to_int8
 from fast_nst.drawing import draw_scene
@@ -93,7 +93,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_of(__doc__, NAME)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="sides of the pictures")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--rest", type=float, default=REST, help="seconds before each turn")
+    parser.add_argument("--rest", type=pause, default=REST, help="seconds before each turn")
     parser.add_argument("--johnson", default="", help="widths of networks to add, as 8,16,32")
     settings = parser.parse_args(argv)
     if settings.quick:

@@ -85,7 +85,7 @@ def row_of(what: str, side: int, way: str, turns: Sequence[Turn], returned: Sequ
 
 
 def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
-    """Milliseconds with freed memory kept, as a share of those with it returned."""
+    """How many times as fast each step is with freed memory kept."""
     kept = [row for row in rows if row["freed memory"] == "kept"]
     figure, axes = pyplot.subplots(figsize=(7, 1.5 + 0.5 * len(kept)))
     names = [f"{row['step']}, {row['side']} pixels" for row in kept]

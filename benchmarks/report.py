@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import statistics
 import sys
@@ -51,6 +52,13 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"needs to be 1 or more, got {text}")
     return int(text)
+
+
+def pause(text: str) -> float:
+    """An argument in seconds, 0 or more."""
+    if not 0 <= (seconds := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"needs to be 0 or more seconds, got {text}")
+    return seconds
 
 
 def run(main: Callable[[], None]) -> None:

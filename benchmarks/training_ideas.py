@@ -92,9 +92,10 @@ def of_seed(painting: Tensor, judge: PerceptualLoss, settings: argparse.Namespac
         rows.append(row_of(name, found, before, judge, settings))
         seconds[name] = found.seconds + before
     if teacher is not None:
-        (name, (learn, _)), *_ = ways.items()
-        longer = changed(settings, steps=round(settings.steps * max(seconds.values()) / seconds[name]))
-        rows.append(row_of(f"{name}, as many seconds", learn(painting, judge, longer), 0.0, judge, longer))
+        usual, *_, taught = ways
+        longer = changed(settings, steps=round(settings.steps * seconds[taught] / seconds[usual]))
+        learn, before = ways[usual]
+        rows.append(row_of(f"{usual}, as many seconds", learn(painting, judge, longer), before, judge, longer))
     return rows
 
 

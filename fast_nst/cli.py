@@ -209,7 +209,7 @@ POSITIONAL = {
     "evaluate": "model",
     "reconstruct": "photo",
 }
-LONG = ("train", "optimize", "reconstruct", "sweep", "evaluate", "distill", "benchmark")  # which repeat a step's memory
+IN_STEPS = ("train", "optimize", "reconstruct", "sweep", "evaluate", "distill", "benchmark")  # each as large as the last
 MAY_BE_EMPTY = {"action", "inputs"}
 STOPPED = dict.fromkeys(("train", "optimize"), "stopped; it goes on from its last checkpoint with --resume")
 ALIASES = {"--base": "--from"}
@@ -309,7 +309,7 @@ def run(command: str, arguments: list[str]) -> None:
         if command not in COMMANDS:
             raise unknown("command", command, COMMANDS)
         values = _parsed(command, arguments)
-        if command in LONG and not values.get("low_memory"):
+        if command in IN_STEPS and not values.get("low_memory"):
             keep_freed_memory()
         settings, function = settings_class(COMMANDS[command]), COMMANDS[command]
         function(settings(**values)) if settings else function(**values)

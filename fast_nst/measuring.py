@@ -37,7 +37,8 @@ def milliseconds(
     taken: dict[Name, list[float]] = {name: [] for name in runs}
     for turn in range(warm_up + rounds):
         for name, run in runs.items():
-            time.sleep(rest if turn >= warm_up and len(runs) > 1 else 0)
+            if turn >= warm_up and len(runs) > 1:
+                time.sleep(rest)
             started = time.perf_counter()
             run()
             if turn >= warm_up:

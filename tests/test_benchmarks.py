@@ -358,6 +358,14 @@ def test_a_count_of_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) 
         positive(text)
 
 
+@pytest.mark.parametrize("text", ["-1", "nan", "inf"])
+def test_a_rest_without_an_end_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pause = benchmark("report", monkeypatch).pause
+    assert pause("0.5") == 0.5
+    with pytest.raises(argparse.ArgumentTypeError, match="0 or more"):
+        pause(text)
+
+
 def test_kept_memory_is_compared_with_returned_memory(quick: Callable[..., Table]) -> None:
     rows = {(row["step"], row["side"], row["freed memory"]): row for row in quick("kept_memory")}
     assert set(rows) == {(what, "32", way) for what in ("training", "optimisation") for way in ("returned", "kept")}
