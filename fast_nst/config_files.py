@@ -6,6 +6,7 @@ and follow aliases and brackets until memory or the stack ends. Here a config is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fast_nst.errors import UserError
 
 MAX_BYTES = 256 << 10
 MAX_DEPTH = 16
+MAX_BRACKETS = 128  # open at once in a text, before the parser, which reads ahead, sees them and meets a limit of its own
 MAX_VALUES = 20_000  # aliases counted as what they stand for
 CLASSES = {"class_path", "init_args", "dict_kwargs"}  # how the parser is told to import a class
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -72,6 +74,7 @@ def _loaded(text: str) -> Any:
 
 def _scan(text: str, deepest: int) -> None:
     """Walk through ``text`` without building it; a text within it that is parsed later is walked too."""
+    _check_brackets(text)
     values, depth, open_anchors, sizes = 0, 0, [], {}
     for event in yaml.parse(text, LOADER):
         if isinstance(event, yaml.AliasEvent):
@@ -88,6 +91,15 @@ def _scan(text: str, deepest: int) -> None:
             values, sizes[event.anchor] = values + 1, 1
             _check_scalar(event.value, deepest)
         if depth > deepest or values > MAX_VALUES:
+            raise UserError("has too many levels or values")
+
+
+def _check_brackets(text: str) -> None:
+    """Raise a UserError where more than ``MAX_BRACKETS`` are open at once, whether in quotes or not."""
+    level = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        level = level + 1 if bracket in "[{" else max(0, level - 1)
+        if level > MAX_BRACKETS:
             raise UserError("has too many levels or values")
 
 
