@@ -16,6 +16,8 @@ from fast_nst.errors import DiskFull, UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no room on the disk, in the quota, under the limit of a file's size
 MAX_CARD = 1 << 20  # bytes
+UMASK = os.umask(0o077)  # only a change tells it: read once, at import, with a strict one for that moment, not by threads
+os.umask(UMASK)
 UNFINISHED = ".*-????????.part*"  # temporary files, as _temporary_beside names them
 
 
@@ -34,7 +36,7 @@ def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
     temporary = _temporary_beside(path)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())  # temporary files are made for their owner alone
+        os.chmod(temporary, 0o666 & ~UMASK)  # temporary files are made for their owner alone
         if durable:
             _sync(temporary)
         os.replace(temporary, path)
@@ -111,12 +113,6 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: str | Path, text: str) -> None:
