@@ -15,7 +15,8 @@ from torch import Tensor
 from fast_nst.data import Photos, to_pixels
 from fast_nst.files import write_text
 from fast_nst.images import contact_sheet, save_image
-from fast_nst.photo_files import listing
+from fast_nst.photo_files import Fault, listing
+from fast_nst.state_schema import MOST, Misfit, entries, number, whole
 
 FIRST_PREVIEW, PREVIEW_PAUSE = 8.0, 60.0  # seconds
 
@@ -93,6 +94,9 @@ class Record(pl.Callback):
         losses = {name: float(value) for name, value in self.losses.items()}
         return {"seconds": self.seconds, "photos": self.photos, "losses": losses}
 
+    def schema(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> dict:
+        return {"seconds": number(0, MOST), "photos": whole(), "losses": entries(number(finite=False), module.term_names)}
+
     def load_state_dict(self, state: dict) -> None:
         self.seconds, self.photos = state["seconds"], state["photos"]
         self.losses = {name: torch.tensor(value) for name, value in state["losses"].items()}
@@ -132,6 +136,16 @@ class SkippedFiles(pl.Callback):
     def state_dict(self) -> dict:
         return {"faults": self.photos.faults.clone()}
 
+    def schema(self, *_: object) -> dict:
+        return {"faults": _faults}
+
     def load_state_dict(self, state: dict) -> None:
         if len(state["faults"]) == len(self.photos):  # else the folder is another one by now
             self.photos.faults.copy_(torch.maximum(self.photos.faults, state["faults"].cpu()))
+
+
+def _faults(value: object, at: str) -> Tensor:
+    known = isinstance(value, Tensor) and value.dtype == torch.uint8 and value.ndim == 1
+    if not known or (len(value) and int(value.max()) >= len(Fault)):
+        raise Misfit(f"{at} is no list of the photographs' faults")
+    return value

@@ -59,7 +59,7 @@ def newest_whole(folder: RunFolder, say: Callable[[str], None] = to_stderr) -> t
     """
     newest, damaged = None, []
     for path in folder.checkpoints():
-        if newest and step_of(path) <= newest[1].get("global_step", 0):
+        if newest and step_of(path) <= _step(newest[1]):
             break  # last.ckpt is as far
         content = read_whole(path)
         if content is None:
@@ -73,6 +73,11 @@ def newest_whole(folder: RunFolder, say: Callable[[str], None] = to_stderr) -> t
     if not newest:
         say(f"no checkpoint in {folder.path} yet: starting from the beginning")
     return newest
+
+
+def _step(content: dict[str, Any]) -> float:
+    step = content.get("global_step", 0)
+    return step if type(step) is int else float("inf")  # whoever goes on from it says what is wrong
 
 
 def room_for(network: nn.Module) -> int:

@@ -10,6 +10,7 @@ agree as well.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -21,6 +22,7 @@ from fast_nst.data import Photos, Positions, batches, find_photos
 from fast_nst.files import write_text
 from fast_nst.functional import energy, gram_matrix
 from fast_nst.networks.loss_network import ARCHITECTURES, LITE_CHANNELS, LossNetwork
+from fast_nst.resume_state import OwnFiles, Saver, accepted
 from fast_nst.settings import DistillSettings
 from fast_nst.tensor_files import read_checkpoint, write_tensors
 
@@ -183,10 +185,12 @@ def card_of(settings: DistillSettings, photographs: int, correlation: dict[str, 
 
 def _fit(module: DistillationModule, photos: Photos, settings: DistillSettings) -> None:
     last = Path(settings.output).with_suffix(".ckpt")
-    saver = pl.callbacks.ModelCheckpoint(last.parent, last.stem, every_n_train_steps=100, enable_version_counter=False)
+    saver = Saver(last.parent, last.stem, every_n_train_steps=100, enable_version_counter=False)
     arguments = {"max_epochs": 1, "logger": False, "callbacks": [saver], "enable_model_summary": False}
     runner = pl.Trainer(**(arguments | settings.trainer | {"max_steps": settings.steps}))
-    done = read_checkpoint(last)["global_step"] if last.exists() else 0
+    saved = accepted(read_checkpoint(last), runner, module, last) if last.exists() else None
+    runner.strategy.checkpoint_io = OwnFiles(runner.strategy.checkpoint_io, last.parent, re.escape(last.name), saved)
+    done = saved["global_step"] if saved else 0
     positions = Positions(done * settings.batch_size, settings.steps * settings.batch_size)
     loader = batches(photos, positions, settings.batch_size, settings.workers)
-    runner.fit(module, loader, ckpt_path=last if last.exists() else None, weights_only=True)
+    runner.fit(module, loader, ckpt_path=last if saved else None, weights_only=True)

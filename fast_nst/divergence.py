@@ -10,10 +10,12 @@ pictures, little structure, a style weight that rises) is none, since nothing ca
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -23,8 +25,10 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from fast_nst.errors import UserError
+from fast_nst.state_schema import Misfit, either, entries, flag, moments_schema, number, several, tensor_like, whole
 
 LOOK_EVERY, SNAPSHOT_EVERY = 10, 50  # steps
+SIGNS = ("weights", "objective", "flat", "outside", "lost")
 LOOKS = 3  # that must show a sign
 ROLLBACKS, RATE_CUT = 3, 0.25
 
@@ -145,6 +149,8 @@ class DivergenceGuard(pl.Callback):
         self.step = trainer.global_step
         if trainer.ckpt_path and self.signs.calm:
             self.kept = str(trainer.ckpt_path)
+        elif trainer.ckpt_path and self.kept:
+            self.kept = str(Path(trainer.ckpt_path).with_name(self.kept))
         if self.good is None:
             self._keep(trainer, module, get_total_norm(module.parameters()).item())
         if not self.signs.weights:  # a resumed run knows those of its last looks
@@ -226,7 +232,27 @@ class DivergenceGuard(pl.Callback):
         """What a resumed run needs; the good state only where it is not the checkpoint's own."""
         good = None if self.good is None or self.good["step"] == self.step else self.good
         rows = torch.stack(self.rows).cpu() if self.rows else None
-        return {"rollbacks": self.rollbacks, "kept": self.kept, "signs": asdict(self.signs), "good": good, "rows": rows}
+        kept = Path(self.kept).name  # the folder may be another one by then
+        return {"rollbacks": self.rollbacks, "kept": kept, "signs": asdict(self.signs), "good": good, "rows": rows}
+
+    def schema(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> dict[str, Any]:
+        """The names and shapes of ``state_dict`` in this run, at ``step``."""
+        weights, loose = module.state_dict(), number(finite=False)
+        average = {f"module.{name}": value for name, value in weights.items()} | {
+            "n_averaged": tensor_like(torch.tensor(0), 0)
+        }
+        averages = [average for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+        moments = moments_schema(module.configure_optimizers()["optimizer"])
+        good = {"step": whole(0, step), "weights": loose, "network": weights, "optimizer": moments, "averages": averages}
+        floats = dict.fromkeys(("best", "first_style", "structure"), loose)
+        signs = {"weights": several(loose, MEMORY), **floats, "lively": flag, "counts": entries(whole(), SIGNS)}
+        return {
+            "rollbacks": whole(0, ROLLBACKS),
+            "kept": _checkpoint_name,
+            "signs": signs,
+            "good": either(None, good),
+            "rows": either(None, _rows),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rollbacks, self.kept, self.good = state["rollbacks"], state["kept"], state["good"]
@@ -239,6 +265,20 @@ def _row(module: pl.LightningModule) -> Tensor:
     terms = module.last_terms
     style = terms["style"] / module.style_share()
     return torch.stack([terms["total"], terms["content"] + style, style, terms["structure"]]).float()
+
+
+def _rows(value: Any, at: str) -> Tensor:
+    """What ``_row`` gave at up to so many batches as may lie between two looks."""
+    known = isinstance(value, Tensor) and value.is_floating_point() and value.ndim == 2 and value.shape[1] == 4
+    if not known or not 0 < len(value) < 1 << 16:
+        raise Misfit(f"{at} is no table of four numbers for each step")
+    return value
+
+
+def _checkpoint_name(value: Any, at: str) -> str:
+    """The name of a checkpoint, of an older fast_nst the end of its path; anything else is none."""
+    name = re.split(r"[/\\]", value)[-1] if isinstance(value, str) else ""
+    return name if len(name) < 200 and name.isprintable() and re.fullmatch(r"step=\S+\.ckpt|last\.ckpt", name) else ""
 
 
 def _averages(trainer: pl.Trainer) -> list[torch.nn.Module]:

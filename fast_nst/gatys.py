@@ -24,6 +24,7 @@ from torch import Tensor
 
 from fast_nst.errors import UserError, unknown
 from fast_nst.losses import LossTerms
+from fast_nst.state_schema import Check, either, lbfgs_schema, number, optimizer_schema, tensor_like, whole
 
 Objective = Callable[[Tensor], LossTerms]
 OPTIMIZERS = {"lbfgs": 1.0, "adam": 0.02}  # and their usual rates
@@ -127,9 +128,7 @@ class Descent:
         self.optimizer = self._optimizer()
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        if self.name == "adam":
-            return torch.optim.Adam([self.picture], self.lr * self.caution)
-        return torch.optim.LBFGS([self.picture], max_iter=1, history_size=self.history, tolerance_grad=0, tolerance_change=0)
+        return optimizer_of(self.name, self.picture, self.lr * self.caution, self.history)
 
     def _move(self) -> None:
         if self.name == "lbfgs":
@@ -151,6 +150,24 @@ class Descent:
         self.caution /= 2
         self.terms, self.gradient = self._evaluated()
         self._begin()
+
+
+def state_schema(picture: Tensor, optimizer: str, lr: float | None, history: int, average: float) -> dict[str, Any]:
+    """What ``Descent.state_dict`` gives of a ``picture`` like this under these options; see ``Descent``."""
+    term = tensor_like(torch.tensor(0.0))
+    own: dict[str, Check] = dict.fromkeys(("iteration", "evaluations", "restarts"), whole())
+    own |= {"caution": number(0, 1), "unit": number(1e-38, 1e38), "_sum": tensor_like(picture) if average else either(None)}
+    own |= {"picture": tensor_like(picture, 0, 1), "best": tensor_like(picture, 0, 1), "gradient": tensor_like(picture)}
+    made = optimizer_of(optimizer, picture, OPTIMIZERS[optimizer] if lr is None else lr, history)
+    options = lbfgs_schema(made, picture) if optimizer == "lbfgs" else optimizer_schema(made)
+    return own | dict.fromkeys(("terms", "best_terms"), (term,) * len(LossTerms._fields)) | {"optimizer": options}
+
+
+def optimizer_of(name: str, picture: Tensor, lr: float, history: int) -> torch.optim.Optimizer:
+    """Adam with the rate ``lr``, or L-BFGS, whose rate every step sets, on ``picture``."""
+    if name == "adam":
+        return torch.optim.Adam([picture], lr)
+    return torch.optim.LBFGS([picture], max_iter=1, history_size=history, tolerance_grad=0, tolerance_change=0)
 
 
 def optimize(objective: Objective, start: Tensor, steps: int = 300, until: float = -math.inf, **options: object) -> Descent:

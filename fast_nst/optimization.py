@@ -30,7 +30,7 @@ from fast_nst.data import to_pixels
 from fast_nst.errors import Stopped, UserError
 from fast_nst.files import check_writable, write_text
 from fast_nst.film import Film, check_film
-from fast_nst.gatys import Descent
+from fast_nst.gatys import Descent, state_schema
 from fast_nst.image_loss import ImageLoss, Style
 from fast_nst.images import SUFFIXES, labelled_sheet, load_image, save_image
 from fast_nst.losses import LossTerms
@@ -49,6 +49,7 @@ from fast_nst.sources import (
     start_at,
     styles_at,
 )
+from fast_nst.state_schema import MOST, Misfit, matched, number, whole
 from fast_nst.stopping import StopSignals
 
 STRIP_COLUMNS = 6
@@ -129,6 +130,14 @@ class Optimization:
         """All that the next step depends on, as tensors and plain values."""
         own = {key: getattr(self, key) for key in ("scale", "seconds", "before", "evaluated")}
         return own | {"descent": self.descent.state_dict()}
+
+    def schema(self, scale: Any) -> dict[str, Any]:
+        """What ``state_dict`` gives at a ``scale``; raises a Misfit where there is no such scale."""
+        settings, size = self.settings, self.sizes[matched(whole(0, len(self.sizes) - 1), scale, "scale")]
+        options = settings.optimizer, settings.lr, settings.history, settings.average
+        counts = dict.fromkeys(("before", "evaluated"), whole())
+        own = {"scale": whole(), "seconds": number(0, MOST), **counts}
+        return own | {"descent": state_schema(torch.zeros(1, 3, *size), *options)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where ``state`` was saved, under the same settings."""
@@ -219,7 +228,7 @@ def _optimize(settings: OptimizeSettings, signals: StopSignals) -> Run:
     optimization = Optimization(settings)
     newest = newest_whole(folder) if settings.resume else None
     if newest:
-        optimization.load_state_dict(newest[1])
+        optimization.load_state_dict(_accepted(newest[1], optimization, newest[0]))
     folder.claim(config, settings.resume, settings.overwrite)
     try:
         with ExitStack() as stack, signals.waiting():
@@ -227,6 +236,14 @@ def _optimize(settings: OptimizeSettings, signals: StopSignals) -> Run:
         return _finish(optimization, folder, output)
     finally:
         folder.release()
+
+
+def _accepted(state: dict[str, Any], optimization: Optimization, path: Path) -> dict[str, Any]:
+    """What of ``state``, read from ``path``, this optimization may go on from: nothing but what its schema names."""
+    try:
+        return matched(optimization.schema(state.get("scale")), state)
+    except Misfit as error:
+        raise UserError(f"{path} is no state of this run: {error}; start again with --overwrite") from error
 
 
 def check_outputs(output: Path, video: str | None = None) -> None:

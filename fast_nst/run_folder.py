@@ -27,6 +27,7 @@ from fast_nst.errors import UserError
 from fast_nst.files import clear_unfinished, is_plain_name, is_unfinished, write_text
 from fast_nst.settings import differences
 
+CHECKPOINTS = r"step=.*\.ckpt|last\.ckpt"
 FREE_TO_CHANGE = {
     "resume",
     "overwrite",

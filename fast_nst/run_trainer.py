@@ -9,7 +9,7 @@ import warnings
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -18,6 +18,7 @@ from fast_nst.callbacks import SkippedFiles
 from fast_nst.data import Photos, Positions, Scenes, batches
 from fast_nst.divergence import LOOK_EVERY, DivergenceGuard
 from fast_nst.errors import UserError, unknown
+from fast_nst.resume_state import Saver
 from fast_nst.run_folder import RunFolder
 from fast_nst.settings import TrainSettings
 from fast_nst.stopping import StopSignals
@@ -50,7 +51,7 @@ def callbacks_of(
 ) -> list[pl.Callback]:
     """What happens around a step: checkpoints, stops, curves, a progress bar, and a guard against divergence."""
     every = settings.checkpoint_every or min(1000, max(LOOK_EVERY, settings.steps // 10))
-    saver = ModelCheckpoint(
+    saver = Saver(
         folder.path,
         "step={step:06d}-loss={train/total:.3f}",
         auto_insert_metric_name=False,

@@ -25,7 +25,8 @@ from fast_nst.export import export_onnx
 from fast_nst.files import free_room, in_megabytes, is_full, write_text
 from fast_nst.images import open_image
 from fast_nst.photo_files import PhotosGone
-from fast_nst.run_folder import RunFolder
+from fast_nst.resume_state import OwnFiles, accepted
+from fast_nst.run_folder import CHECKPOINTS, RunFolder
 from fast_nst.run_parts import dataset_of, load_styles, module_of, preview_photos
 from fast_nst.run_settings import listed, plain, resolved
 from fast_nst.run_trainer import callbacks_of, loader_of, quieten, trainer_of
@@ -136,11 +137,17 @@ def _fit(
 ) -> None:
     newest = newest_whole(folder, rank_zero_only(to_stderr)) if settings.resume else None
     path, saved = newest or (None, {"global_step": 0})
+    if path:
+        saved = accepted(saved, trainer, module, path)
+    writer = trainer.strategy.checkpoint_io
+    trainer.strategy.checkpoint_io = OwnFiles(writer, folder.path, CHECKPOINTS, saved if path else None)
     loader = loader_of(settings, dataset, trainer, saved["global_step"])
     try:
         trainer.fit(module, loader, ckpt_path=path, weights_only=True)
     except PhotosGone as error:
-        raise UserError(f"{error}; last checkpoint: {trainer.checkpoint_callback.best_model_path or 'none yet'}") from error
+        raise UserError(
+            f"{error}; last checkpoint: {trainer.checkpoint_callback.best_model_path or path or 'none yet'}"
+        ) from error
     if saved["global_step"] >= settings.steps:
         module.load_state_dict(saved["state_dict"])  # no step was left; of an average, fit has loaded what it is made of
     trainer.save_checkpoint(folder.last)  # the end need not be a multiple of checkpoint_every

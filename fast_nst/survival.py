@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from fast_nst.checkpoints import write_checkpoint
 from fast_nst.errors import Stopped
 from fast_nst.files import is_full
+from fast_nst.state_schema import Misfit, either, matched, number, only, several, tensor_like, whole
 from fast_nst.stopping import StopSignals
 
 
@@ -91,6 +92,17 @@ class RandomStates(pl.Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._loaded = state
 
+    def schema(self, *_: object) -> Callable[[Any, str], dict]:
+        """Every state as this machine's generators take it."""
+        words = torch.zeros(624, dtype=torch.int64)
+        shown = {
+            "python": (only(3), tuple(whole(0, 2**32 - 1) for _ in range(625)), either(None, number())),
+            "numpy": [only("MT19937"), tensor_like(words, 0, 2**32 - 1), whole(0, 624), whole(0, 1), number()],
+            "torch": torch.get_rng_state(),
+            "cuda": several(torch.zeros(16, dtype=torch.uint8), 1024),
+        }
+        return lambda value, at: _tried(matched(shown, value, at), at)
+
     def on_train_batch_start(self, *_: object) -> None:
         if self._loaded is None:
             return
@@ -101,3 +113,15 @@ class RandomStates(pl.Callback):
         torch.set_rng_state(state["torch"])
         if len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _tried(state: dict[str, Any], at: str) -> dict[str, Any]:
+    """``state``, which generators of their own took."""
+    try:
+        random.Random().setstate(state["python"])
+        torch.Generator().set_state(state["torch"])
+        for device, one in enumerate(state["cuda"][: torch.cuda.device_count()]):
+            torch.Generator(f"cuda:{device}").set_state(one)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise Misfit(f"{at} holds no random state") from error
+    return state

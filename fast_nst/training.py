@@ -19,11 +19,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from fast_nst.errors import UserError
 from fast_nst.losses import LossTerms, PerceptualLoss
 from fast_nst.muon import Muon
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.settings import IDENTITY, OptimizerSettings
+from fast_nst.state_schema import number
 from fast_nst.strengths import MAX_STRENGTH
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -67,6 +67,9 @@ class StyleTransferModule(pl.LightningModule):
         self.usual = MAX_STRENGTH if beyond else 1.0  # strength of most pictures
         self.random = (1.0, MAX_STRENGTH) if beyond else (0.0, 1.0, MAX_STRENGTH)  # equal shares fall between neighbours
         self.rate_factor = 1.0  # of the learning rate; lower after a divergence
+
+    checkpoint_schema = {"rate_factor": number(0, 1)}  # what it adds to a checkpoint and takes from one
+    term_names = LossTerms._fields
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         terms = self.terms(photos)
@@ -154,11 +157,6 @@ class StyleTransferModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.rate_factor = checkpoint.get("rate_factor", 1.0)
-        groups = checkpoint["optimizer_states"][0]["param_groups"] if checkpoint.get("optimizer_states") else []
-        if not all("orthogonal" in group for group in groups):
-            raise UserError(
-                "this run was begun by an older fast_nst, with another optimizer; start a new one --from its folder"
-            )
 
     def _log_terms(self, terms: LossTerms) -> None:
         self.last_terms = {name: value.detach() for name, value in terms._asdict().items()}

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "fast_nst"
 FLOORS = [
     {"errors"},
-    {"files", "stopping", "onnx_checks", "config_files", "parser_messages", "memory"},
+    {"files", "stopping", "onnx_checks", "config_files", "parser_messages", "memory", "state_schema"},
     {"settings", "functional", "images", "drawing", "tensor_files", "film", "layer_files", "lattice", "frame", "muon"}
     | {"measuring", "runtimes", "engine_cache", "conversions", "norms"},
     {"engines", "photo_files", "strengths"},
@@ -23,7 +23,7 @@ FLOORS = [
         "looks",
     }
     | {"video", "steady_model", "staged_model"},
-    {"losses", "weights", "styles", "callbacks", "divergence", "tiles", "camera", "checkpoints"},
+    {"losses", "weights", "styles", "callbacks", "divergence", "tiles", "camera", "checkpoints", "resume_state"},
     {"training", "survival", "fine_tuning", "style_check", "distillation", "card", "export", "stylizer"}
     | {"gatys", "image_loss", "sources", "optimization_card", "run_settings"},
     {"run_parts", "run_trainer"},
