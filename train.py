@@ -2,7 +2,7 @@
 
 import sys
 
-from fast_nst.cli import main
+from fast_nst.cli.main import main
 
 if __name__ == "__main__":
     main(["train", *sys.argv[1:]])

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fast_nst.styles import SHIPPED
+from fast_nst.system.files import SHIPPED
 
 BASE = str(SHIPPED / "base.onnx")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -51,13 +51,13 @@ def picture(
     photo: str = "coffee",
 ) -> dict[str, Any]:
     """One square picture, drawn whole or tiled, ``rounds`` times; cutting the model, done once, is not in the seconds."""
-    from fast_nst import tiles
-    from fast_nst.models import Model
+    from fast_nst.inference import tiling
+    from fast_nst.inference.model import Model
 
     drawer, pixels = Model(Path(model), threads), photograph(megapixels, photo)
     weights = drawer.weights({style: 1.0} if style else None)
     draw = {
-        "tiled": lambda picture: tiles.tiled(drawer, picture, weights),
+        "tiled": lambda picture: tiling.tiled(drawer, picture, weights),
         "whole": lambda picture: drawer(picture[None], weights)[0],
     }[way]
     draw(pixels[:64, :64])
@@ -72,8 +72,8 @@ def picture(
 
 def folder(threads: int, source: str, output: str, style: str = "great_wave") -> dict[str, Any]:
     """All pictures of the folder ``source`` as `fast-nst stylize` draws them, from files to files."""
-    from fast_nst.batch import stylize_files, stylizer_of
-    from fast_nst.stylize_settings import StylizeSettings
+    from fast_nst.settings.stylize import StylizeSettings
+    from fast_nst.stylize.run import stylize_files, stylizer_of
 
     settings = StylizeSettings([source], style, output, overwrite=True, threads=threads)
     stylizer, before = stylizer_of(settings), memory("VmRSS")

@@ -33,16 +33,19 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from fast_nst.data import find_preview_photos, to_pixels, to_tensor
+from fast_nst.data.folders import find_preview_photos
 from fast_nst.errors import UserError
-from fast_nst.frame import MIN_SIDE, frame
-from fast_nst.functional import without_edge
-from fast_nst.images import find_images, load_image, open_image, resize_long_side
-from fast_nst.losses import PerceptualLoss, layers_of
+from fast_nst.evaluation.artifacts import FRAME_SIDE, frame
+from fast_nst.functional.features import without_edge
+from fast_nst.functional.pixels import to_pixels, to_tensor
+from fast_nst.imaging.images import find_images, load_image, open_image, resize_long_side
+from fast_nst.losses.perceptual import PerceptualLoss
+from fast_nst.losses.terms import layers_of
+from fast_nst.networks.layers import set_borders
 from fast_nst.networks.loss_network import LossNetwork
-from fast_nst.networks.transformer_net import TransformerNet, set_borders
-from fast_nst.settings import LOSS_BORDER, LossSettings
-from fast_nst.weights import load_network
+from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.networks.weights import load_network
+from fast_nst.settings.train import LOSS_BORDER, LossSettings
 
 NAME, STYLE_SIZE = "borders", 640
 KINDS = {
@@ -52,7 +55,7 @@ KINDS = {
     "padded": ("reflect", 8),
     "in context": ("replicate", -40),
 }  # name -> borders of the convolutions, and pixels that the photograph gains on each side
-LEAST = MIN_SIDE + 2 * 40  # pixels a side of a photograph whose middle, too, has a frame to tell
+LEAST = FRAME_SIDE + 2 * 40  # pixels a side of a photograph whose middle, too, has a frame to tell
 
 
 def drawn(network: TransformerNet, photo: Tensor, weights: Tensor, borders: str, gain: int) -> Tensor:

@@ -5,6 +5,7 @@ What each change should gain is counted beforehand, in multiply-accumulates (`ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -12,16 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fast_nst.networks.transformer_net import (
-    BorderedConv,
-    ConditionalInstanceNorm,
-    ConvNorm,
-    FastNet,
-    Residual,
-    TransformerNet,
-    UpsampleConvNorm,
-    set_borders,
-)
+from fast_nst.networks.layers import BorderedConv, ConditionalInstanceNorm, ConvNorm, Residual, UpsampleConvNorm, set_borders
+from fast_nst.networks.transformer_net import FastNet, TransformerNet
 
 STYLES = ("identity", "style")
 
@@ -161,3 +154,19 @@ CANDIDATES: dict[str, Callable[[], TransformerNet]] = {
     "fast 48, phases 3 x 3": partial(ours, change=partial(with_upsampling, partial(PhaseConv, kernel=3))),
     "fast 48, zero padding": partial(ours, change=with_zero_padding),
 }
+
+
+def macs(network: TransformerNet, height: int, width: int) -> int:
+    """Multiply-accumulates of the convolutions for one picture of ``height`` x ``width``."""
+    total = 0
+
+    def count(module: nn.Conv2d, _: tuple, output: Tensor) -> None:
+        nonlocal total
+        total += math.prod(module.weight.shape) * output.shape[-2] * output.shape[-1]
+
+    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, nn.Conv2d)]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, height, width))
+    for hook in hooks:
+        hook.remove()
+    return total

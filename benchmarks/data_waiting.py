@@ -22,10 +22,10 @@ from report import Row, parser_of, publish, run, save_plot, spread
 from showcase import photographs
 from tqdm import tqdm
 
-from fast_nst.images import save_image
-from fast_nst.run_trainer import has_bfloat16
-from fast_nst.runs import train
-from fast_nst.settings import TrainSettings
+from fast_nst.imaging.images import save_image
+from fast_nst.settings.train import TrainSettings
+from fast_nst.training.run import train
+from fast_nst.training.trainer import has_bfloat16
 
 NAME = "data_waiting"
 NEXT, STEP = "[_TrainingEpochLoop].train_dataloader_next", "run_training_batch"

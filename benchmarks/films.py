@@ -21,9 +21,8 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from fast_nst.film import Film
-from fast_nst.stylizer import Stylizer
-from fast_nst.video import redraw_film
+from fast_nst.imaging.video import Film, redraw_film
+from fast_nst.stylize.stylizer import Stylizer
 
 SIZE = (320, 180)
 STEADINESS = (0.0, 0.5, 0.8, 0.95)

@@ -29,14 +29,14 @@ from matplotlib import pyplot
 from report import Row, parser_of, publish, run, save_plot
 from torch import Tensor
 
-from fast_nst.data import to_tensor
-from fast_nst.drawing import draw_painting
-from fast_nst.images import open_image, resize_long_side, save_image
-from fast_nst.losses import PerceptualLoss, perceptual_loss
-from fast_nst.run_folder import RunFolder
-from fast_nst.runs import train
-from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
-from fast_nst.weights import load_network
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.imaging.images import open_image, resize_long_side, save_image
+from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
+from fast_nst.networks.weights import load_network
+from fast_nst.runs.folder import RunFolder
+from fast_nst.settings.train import LossSettings, OptimizerSettings, TrainSettings
+from fast_nst.training.run import train
 
 NAME = "fine_tuning"
 RUNS = {

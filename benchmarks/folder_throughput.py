@@ -18,12 +18,12 @@ from pathlib import Path
 from matplotlib import pyplot
 from report import Spread, parser_of, save, save_plot, timed
 
-from fast_nst.batch import stylize_files
-from fast_nst.drawing import draw_scene
-from fast_nst.images import save_image
-from fast_nst.picture_files import Picture, read_picture, write_picture
-from fast_nst.stylize_settings import StylizeSettings
-from fast_nst.stylizer import Stylizer
+from fast_nst.imaging.frames import Picture, read_picture, write_picture
+from fast_nst.imaging.images import save_image
+from fast_nst.imaging.synthetic import draw_scene
+from fast_nst.settings.stylize import StylizeSettings
+from fast_nst.stylize.run import stylize_files
+from fast_nst.stylize.stylizer import Stylizer
 
 NAME = "folder_throughput"
 FOLDER, NETWORK, READING, WRITING = "folder to folder", "the network alone", "reading alone", "writing alone"

@@ -24,17 +24,16 @@ import numpy as np
 import onnx
 import torch
 from alone import measured
-from candidates import CANDIDATES
+from candidates import CANDIDATES, macs
 from matplotlib import pyplot
 from networks import BASE, eager, network_of, training_step
 from report import Row, parser_of, run, save, save_plot, timed
 
-from fast_nst.conversions import to_int8
-from fast_nst.drawing import draw_scene
-from fast_nst.engines import Choice, find_engines
-from fast_nst.export import export_onnx
-from fast_nst.models import Model
-from fast_nst.networks.transformer_net import macs
+from fast_nst.export.onnx_graph import export_onnx
+from fast_nst.export.precision import to_int8
+from fast_nst.imaging.synthetic import draw_scene
+from fast_nst.inference.engine_selection import Choice, find_engines
+from fast_nst.inference.model import Model
 
 NAME = "frontier"
 TRAINING = "frontier_training"

@@ -31,16 +31,20 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from report import Row, parser_of, positive, run, save, save_plot, write_rows
 from torch import Tensor, nn
 
-from fast_nst.data import Photos, Positions, Scenes, batches, find_photos, to_pixels, to_tensor
-from fast_nst.drawing import draw_painting
-from fast_nst.images import labelled_sheet, load_image, open_image, resize_long_side, save_image
-from fast_nst.lattice import lattice
-from fast_nst.losses import PerceptualLoss, perceptual_loss
+from fast_nst.data.datasets import Photos, Scenes
+from fast_nst.data.folders import find_photos
+from fast_nst.data.loader import Positions, batches
+from fast_nst.evaluation.artifacts import lattice
+from fast_nst.functional.pixels import to_pixels, to_tensor
+from fast_nst.imaging.images import load_image, open_image, resize_long_side, save_image
+from fast_nst.imaging.sheets import labelled_sheet
+from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
-from fast_nst.run_settings import STYLE_RAMP
-from fast_nst.run_trainer import has_bfloat16
-from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
-from fast_nst.training import StyleTransferModule
+from fast_nst.runs.config import STYLE_RAMP
+from fast_nst.settings.train import LossSettings, OptimizerSettings, TrainSettings
+from fast_nst.training.module import StyleTransferModule
+from fast_nst.training.trainer import has_bfloat16
 
 NAME = "frontier_training"
 MEASUREMENTS = 8

@@ -30,14 +30,16 @@ from PIL import Image
 from report import Row, Spread, parser_of, run, save, save_plot, spread, timed
 from tqdm import tqdm
 
-from fast_nst.data import Photos, Positions, batches, find_photos
-from fast_nst.drawing import draw_scene
-from fast_nst.export import export_onnx
-from fast_nst.models import Model
+from fast_nst.data.datasets import Photos
+from fast_nst.data.folders import find_photos
+from fast_nst.data.loader import Positions, batches
+from fast_nst.export.onnx_graph import export_onnx
+from fast_nst.imaging.synthetic import draw_scene
+from fast_nst.inference.model import Model
 from fast_nst.networks.transformer_net import rearranged
-from fast_nst.styles import SHIPPED
-from fast_nst.stylizer import MAX_PIXELS
-from fast_nst.weights import load_network
+from fast_nst.networks.weights import load_network
+from fast_nst.stylize.stylizer import MAX_PIXELS
+from fast_nst.system.files import SHIPPED
 
 MEGAPIXELS = (0.0655, 0.262, 1.05, 4, 12, 23.5, 25, 50, 100)
 SCENES, BOTH = 10, 4

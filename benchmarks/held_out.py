@@ -6,8 +6,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fast_nst.data import Scenes, find_preview_photos, to_tensor
-from fast_nst.images import load_image
+from fast_nst.data.datasets import Scenes
+from fast_nst.data.folders import find_preview_photos
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.imaging.images import load_image
 
 
 def held_out(folder: Path | None, count: int, size: int, seed: int) -> list[Tensor]:

@@ -24,10 +24,10 @@ from alone import photograph
 from onnx import TensorProto, helper
 from PIL import Image
 
-from fast_nst import tiles
-from fast_nst.models import Model
-from fast_nst.staged_model import Graph
-from fast_nst.styles import SHIPPED
+from fast_nst.inference import tiling
+from fast_nst.inference.model import Model
+from fast_nst.inference.stages import Graph
+from fast_nst.system.files import SHIPPED
 
 
 def weights_of(model: Model, style: str | None) -> np.ndarray:
@@ -50,7 +50,7 @@ def table_of_sizes(arguments: argparse.Namespace) -> None:
         side = round(math.sqrt(megapixels) * 1000)
         for way in ("tiled", "whole") if megapixels <= arguments.whole else ("tiled",):
             row = measured(megapixels, way, arguments)
-            files = f"{tiles.room(model, side, side) / 1e9:.2f}" if way == "tiled" else "-"
+            files = f"{tiling.room(model, side, side) / 1e9:.2f}" if way == "tiled" else "-"
             each = [row["seconds"] / megapixels, row["processor"] / megapixels]
             print(f"| {megapixels:g} | {way} | {row['seconds']:.2f} | {each[0]:.3f} | {each[1]:.3f} ", end="")
             print(f"| {row['peak']:.0f} | {files} |", flush=True)
@@ -88,8 +88,8 @@ def table_of_exactness(arguments: argparse.Namespace) -> None:
     print_header("How exact")
     for megapixels in arguments.exact:
         pixels = photograph(megapixels, arguments.photo)
-        seen = tiles.statistics(model, pixels, weights)
-        tiled, exact = tiles.tiled(model, pixels, weights), drawn_under(seen, pixels, weights, model)
+        seen = tiling.statistics(model, pixels, weights)
+        tiled, exact = tiling.tiled(model, pixels, weights), drawn_under(seen, pixels, weights, model)
         plain = Model(model.path, model.threads)(pixels[None], weights)[0]  # of its own, so that its memory is given back
         print_difference(f"{megapixels:g} megapixels: tiled, and whole with the same statistics", tiled, exact)
         print_difference(f"{megapixels:g} megapixels: tiled, and whole", tiled, plain)
@@ -100,11 +100,11 @@ def table_of_thumbnails(arguments: argparse.Namespace) -> None:
     """The whole picture under the statistics of a reduced one (Chen et al. 2022), against its own."""
     model = Model(Path(arguments.model), arguments.threads)
     weights, pixels = weights_of(model, arguments.style), photograph(arguments.enlarged, arguments.photo)
-    exact = drawn_under(tiles.statistics(model, pixels, weights), pixels, weights, model)
+    exact = drawn_under(tiling.statistics(model, pixels, weights), pixels, weights, model)
     print_header(f"Statistics of a thumbnail, for {arguments.enlarged:g} megapixels")
     for side in arguments.thumbnails:
         thumbnail = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
-        reduced = drawn_under(tiles.statistics(model, thumbnail, weights), pixels, weights, model)
+        reduced = drawn_under(tiling.statistics(model, thumbnail, weights), pixels, weights, model)
         print_difference(f"a thumbnail of {side} x {side}", reduced, exact)
 
 

@@ -21,13 +21,13 @@ from matplotlib import pyplot
 from networks import BASE, PAPERS, eager, exported, johnsons
 from report import Row, Spread, parser_of, pause, run, save, save_plot, timed
 
-from fast_nst.conversions import to_float16, to_int8
-from fast_nst.drawing import draw_scene
-from fast_nst.engines import find_engines
-from fast_nst.measuring import REST
-from fast_nst.models import Model
-from fast_nst.settings import IDENTITY
-from fast_nst.styles import SHIPPED
+from fast_nst.export.precision import to_float16, to_int8
+from fast_nst.imaging.synthetic import draw_scene
+from fast_nst.inference.engine_selection import find_engines
+from fast_nst.inference.measuring import REST
+from fast_nst.inference.model import Model
+from fast_nst.style_rows import IDENTITY
+from fast_nst.system.files import SHIPPED
 
 NAME = "inference_speed"
 EAGER = (PAPERS, "fp32", "PyTorch eager")

@@ -34,16 +34,19 @@ from report import Row, parser_of, run, save, save_plot, spread, write_rows
 from showcase import photographs
 from tqdm import tqdm
 
-from fast_nst.data import find_preview_photos, to_tensor
-from fast_nst.drawing import draw_painting
+from fast_nst.data.folders import find_preview_photos
 from fast_nst.errors import UserError
-from fast_nst.evaluation import measure
-from fast_nst.gatys import Descent, Objective
-from fast_nst.images import find_images, load_image, open_image, resize_long_side
-from fast_nst.losses import PerceptualLoss, perceptual_loss, picture_shares
-from fast_nst.settings import LossSettings
-from fast_nst.styles import SHIPPED, shipped_styles
-from fast_nst.stylizer import Stylizer
+from fast_nst.evaluation.run import measure
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.imaging.images import find_images, load_image, open_image, resize_long_side
+from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
+from fast_nst.losses.terms import picture_shares
+from fast_nst.optimization.descent import Descent, Objective
+from fast_nst.settings.train import LossSettings
+from fast_nst.stylize.library import shipped_styles
+from fast_nst.stylize.stylizer import Stylizer
+from fast_nst.system.files import SHIPPED
 
 NAME, STYLE_SIZE = "johnson_fig5", 640
 SAMPLES = ("astronaut", "chelsea", "coffee")

@@ -28,18 +28,18 @@ from PIL import Image
 from report import Row, Spread, parser_of, run, save, save_plot, timed
 from tqdm import tqdm
 
-from fast_nst.data import to_tensor
-from fast_nst.drawing import draw_painting
-from fast_nst.engines import find_engines
 from fast_nst.errors import UserError
-from fast_nst.gatys import Descent
-from fast_nst.image_loss import ImageLoss, Style
-from fast_nst.losses import layers_of
-from fast_nst.memory import keep_freed_memory
-from fast_nst.models import Model
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.inference.engine_selection import find_engines
+from fast_nst.inference.model import Model
+from fast_nst.losses.image_loss import ImageLoss, Style
+from fast_nst.losses.terms import layers_of
 from fast_nst.networks.loss_network import LossNetwork
-from fast_nst.settings import LossSettings
-from fast_nst.styles import SHIPPED
+from fast_nst.optimization.descent import Descent
+from fast_nst.settings.train import LossSettings
+from fast_nst.system.allocator import keep_freed_memory
+from fast_nst.system.files import SHIPPED
 
 NAME, STYLE = "johnson_table1", "starry_night"
 ITERATIONS, HISTORY = (100, 300, 500), 20

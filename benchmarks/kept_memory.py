@@ -1,4 +1,4 @@
-"""What it is worth that memory which a step frees stays with the process (``fast_nst.memory``).
+"""What it is worth that memory which a step frees stays with the process (``fast_nst.system.allocator``).
 
     python benchmarks/kept_memory.py
 
@@ -25,8 +25,8 @@ from optimization_speed import loss_network, our_step
 from report import Row, parser_of, positive, publish, run, save_plot
 from tqdm import tqdm
 
-from fast_nst.memory import keep_freed_memory
-from fast_nst.run_trainer import has_bfloat16
+from fast_nst.system.allocator import keep_freed_memory
+from fast_nst.training.trainer import has_bfloat16
 
 NAME = "kept_memory"
 WAYS = {"returned": False, "kept": True}

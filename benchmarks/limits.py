@@ -21,17 +21,17 @@ from typing import NamedTuple
 
 import alone
 import torch
+from candidates import macs
 from matplotlib import pyplot
 from networks import BASE, awaited, eager, exported, johnsons, network_of, training_step
 from report import Row, Spread, parser_of, run, save, save_plot, spread, timed
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from fast_nst.drawing import draw_scene
-from fast_nst.engines import find_engines
-from fast_nst.models import Model
-from fast_nst.networks.transformer_net import macs
-from fast_nst.run_trainer import has_bfloat16
+from fast_nst.imaging.synthetic import draw_scene
+from fast_nst.inference.engine_selection import find_engines
+from fast_nst.inference.model import Model
+from fast_nst.training.trainer import has_bfloat16
 
 NAME, PEAKS = "limits", "limits_peaks"
 KINDS = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -13,11 +13,12 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from fast_nst.data import to_pixels, to_tensor
-from fast_nst.gatys import optimize
-from fast_nst.images import contact_sheet, open_image, resize_long_side, save_image
-from fast_nst.losses import perceptual_loss
-from fast_nst.settings import LossSettings
+from fast_nst.functional.pixels import to_pixels, to_tensor
+from fast_nst.imaging.images import open_image, resize_long_side, save_image
+from fast_nst.imaging.sheets import contact_sheet
+from fast_nst.losses.perceptual import perceptual_loss
+from fast_nst.optimization.descent import optimize
+from fast_nst.settings.train import LossSettings
 
 
 def main() -> None:

@@ -29,11 +29,11 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop
 from tqdm import tqdm
 
-from fast_nst.data import to_tensor
 from fast_nst.errors import UserError
-from fast_nst.functional import gram_matrix, without_edge
-from fast_nst.losses import PerceptualLoss, without_border
-from fast_nst.weights import load_network
+from fast_nst.functional.features import gram_matrix, without_edge
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.losses.perceptual import PerceptualLoss, without_border
+from fast_nst.networks.weights import load_network
 
 NAME, BORDERS = "loss_border", (0, 8, 16, 24, 32)
 WINDOW, MARGIN = 256, 32  # pixels a side of the window, and around it, beyond which nothing reaches it

@@ -14,13 +14,13 @@ import torch
 from candidates import CANDIDATES
 from tqdm import tqdm
 
-from fast_nst.data import to_tensor
-from fast_nst.export import export_onnx
-from fast_nst.losses import perceptual_loss
+from fast_nst.export.onnx_graph import export_onnx
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.losses.perceptual import perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
-from fast_nst.settings import LossSettings, OptimizerSettings
-from fast_nst.styles import SHIPPED
-from fast_nst.training import StyleTransferModule
+from fast_nst.settings.train import LossSettings, OptimizerSettings
+from fast_nst.system.files import SHIPPED
+from fast_nst.training.module import StyleTransferModule
 
 BASE, PAPERS = "fast 48", "johnson 32"
 

@@ -25,10 +25,10 @@ import torch
 from torch.nn import functional as F
 from torchvision import models
 
-from fast_nst.gatys import Descent
-from fast_nst.image_loss import ImageLoss, Style
+from fast_nst.losses.image_loss import ImageLoss, Style
 from fast_nst.networks.loss_network import ARCHITECTURES, LossNetwork
-from fast_nst.settings import LossSettings
+from fast_nst.optimization.descent import Descent
+from fast_nst.settings.train import LossSettings
 
 CONTENT, STYLE = ["conv4_2"], ["conv1_1", "conv2_1", "conv3_1", "conv4_1"]
 MEGABYTE = 2**20

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from fast_nst.data import to_tensor
-from fast_nst.functional import energy, gram_matrix, structure_correlation
-from fast_nst.images import find_images, open_image, resize_long_side
+from fast_nst.functional.features import energy, gram_matrix, structure_correlation
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.imaging.images import find_images, open_image, resize_long_side
 from fast_nst.networks.loss_network import LossNetwork
-from fast_nst.stylizer import Stylizer
+from fast_nst.stylize.stylizer import Stylizer
 
 LAYERS = {
     "vgg19": ("relu1_2", "relu2_2", "relu3_3", "relu4_2"),

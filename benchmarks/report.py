@@ -26,10 +26,10 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from fast_nst.benchmark import machine
-from fast_nst.cli import fail
+from fast_nst.cli.parser import fail
 from fast_nst.errors import UserError
-from fast_nst.files import atomic_path
-from fast_nst.measuring import REST, WARM_UP, markdown_table, milliseconds
+from fast_nst.inference.measuring import REST, WARM_UP, markdown_table, milliseconds
+from fast_nst.system.files import atomic_path
 
 RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks"
 

@@ -22,17 +22,16 @@ from report import write_rows
 from torch import Tensor
 from tqdm import tqdm
 
-from fast_nst.data import to_tensor
-from fast_nst.frame import frame
-from fast_nst.functional import gram_matrix
-from fast_nst.images import find_images, open_image, resize_long_side
-from fast_nst.lattice import lattice
-from fast_nst.losses import without_border
-from fast_nst.measuring import psnr
+from fast_nst.evaluation.artifacts import frame, lattice
+from fast_nst.functional.features import gram_matrix
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.imaging.images import find_images, open_image, resize_long_side
+from fast_nst.inference.measuring import psnr
+from fast_nst.losses.perceptual import without_border
 from fast_nst.networks.loss_network import LossNetwork
-from fast_nst.settings import LOSS_BORDER
-from fast_nst.styles import shipped_styles
-from fast_nst.stylizer import Stylizer
+from fast_nst.settings.train import LOSS_BORDER
+from fast_nst.stylize.library import shipped_styles
+from fast_nst.stylize.stylizer import Stylizer
 
 STYLE_SIZE = 640
 STRENGTHS = (0.0, 0.3, 0.6, 1.0, 1.25, 1.5)

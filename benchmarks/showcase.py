@@ -19,10 +19,11 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from fast_nst.drawing import drawn_style
-from fast_nst.images import contact_sheet, labelled_sheet, resize_long_side, save_image
-from fast_nst.styles import shipped_styles
-from fast_nst.stylizer import Stylizer
+from fast_nst.imaging.images import resize_long_side, save_image
+from fast_nst.imaging.sheets import contact_sheet, labelled_sheet
+from fast_nst.imaging.synthetic import drawn_style
+from fast_nst.stylize.library import shipped_styles
+from fast_nst.stylize.stylizer import Stylizer
 
 STRENGTHS = (0.3, 0.6, 1.0, 1.5)
 STROKES, STROKED = (1, 2, "auto"), ("starry_night", "great_wave")

@@ -22,8 +22,8 @@ import psutil
 from matplotlib import pyplot
 from report import Row, parser_of, save, save_plot
 
-from fast_nst.drawing import draw_scene
-from fast_nst.stylizer import Stylizer
+from fast_nst.imaging.synthetic import draw_scene
+from fast_nst.stylize.stylizer import Stylizer
 
 STYLES = ("great_wave", "the_scream:0.6,monet:0.4", "starry_night")
 SIDES = (64, 96, 131, 200, 256, 320, 517, 640)
@@ -34,7 +34,7 @@ MEASURED = 20  # times along the way
 FLAT = 0.05
 FRESH = """
 import sys, numpy as np
-from fast_nst.stylizer import Stylizer
+from fast_nst.stylize.stylizer import Stylizer
 np.save(sys.argv[3], Stylizer(sys.argv[1], threads=int(sys.argv[4]))(np.load(sys.argv[2])))
 """
 

@@ -16,7 +16,7 @@ from string import Template
 
 import numpy as np
 
-from fast_nst.styles import shipped_styles
+from fast_nst.stylize.library import shipped_styles
 
 DOCS = Path(__file__).parents[1] / "docs"
 CARD = Path(__file__).parents[1] / "fast_nst" / "pretrained" / "base.json"

@@ -28,7 +28,8 @@ from report import Row, positive, publish, run, save_plot
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fast_nst.losses import LossTerms, PerceptualLoss
+from fast_nst.losses.perceptual import PerceptualLoss
+from fast_nst.losses.terms import LossTerms
 from fast_nst.networks.transformer_net import TransformerNet
 
 NAME, NETWORK, TEACHER = "training_ideas", "fast 48", "johnson 32"

@@ -29,13 +29,15 @@ from report import Row, parser_of, run, save, save_plot, write_rows
 from torch import Tensor
 from tqdm import tqdm
 
-from fast_nst.data import Positions, Scenes, batches, to_tensor
-from fast_nst.losses import PerceptualLoss, perceptual_loss
+from fast_nst.data.datasets import Scenes
+from fast_nst.data.loader import Positions, batches
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
-from fast_nst.run_parts import load_styles
-from fast_nst.run_trainer import has_bfloat16
-from fast_nst.runs import train
-from fast_nst.settings import LossSettings, TrainSettings
+from fast_nst.settings.train import LossSettings, TrainSettings
+from fast_nst.training.builders import load_styles
+from fast_nst.training.run import train
+from fast_nst.training.trainer import has_bfloat16
 
 NAME = "training_reach"
 OURS, CLASSICAL = "ours", "classical"

@@ -26,13 +26,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from fast_nst.functional import gram_matrix
-from fast_nst.losses import perceptual_loss
+from fast_nst.functional.features import gram_matrix
+from fast_nst.losses.perceptual import perceptual_loss
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.networks.transformer_net import TransformerNet
-from fast_nst.run_trainer import has_bfloat16
-from fast_nst.settings import IDENTITY, LossSettings, OptimizerSettings, TrainSettings
-from fast_nst.training import StyleTransferModule, compile_networks
+from fast_nst.settings.train import LossSettings, OptimizerSettings, TrainSettings
+from fast_nst.style_rows import IDENTITY
+from fast_nst.training.module import StyleTransferModule, compile_networks
+from fast_nst.training.trainer import has_bfloat16
 
 NAME = "training_speed"
 CONTENT, STYLE = "relu2_2", ("relu1_2", "relu2_2", "relu3_3", "relu4_3")

@@ -18,26 +18,24 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from tqdm import tqdm
 
-from fast_nst.batch import stylize_files
-from fast_nst.drawing import draw_painting, draw_scene
-from fast_nst.engine_cache import cpu_name
-from fast_nst.engines import drawing, make_engine, working_engines
-from fast_nst.files import check_writable, write_text
-from fast_nst.measuring import WARM_UP, markdown_table, milliseconds
-from fast_nst.runtimes import usable_cores
-from fast_nst.settings import in_range
-from fast_nst.styles import SHIPPED
-from fast_nst.stylize_settings import StylizeSettings
+from fast_nst.imaging.synthetic import draw_painting, draw_scene
+from fast_nst.inference.engine_selection import drawing, make_engine, working_engines
+from fast_nst.inference.engines import usable_cores
+from fast_nst.inference.measuring import WARM_UP, markdown_table, milliseconds
+from fast_nst.settings.stylize import StylizeSettings
+from fast_nst.settings.validation import in_range
+from fast_nst.stylize.run import stylize_files
+from fast_nst.system.files import SHIPPED, check_writable, write_text
+from fast_nst.system.machine import cpu_name, version_of
 
 if TYPE_CHECKING:
-    from fast_nst.optimization import Optimization
+    from fast_nst.optimization.multiscale import Optimization
 
 MODEL, STYLE = SHIPPED / "base.onnx", "great_wave"
 PACKAGES = ("fast_nst", "torch", "torchvision", "numpy", "onnxruntime", "openvino", "pytorch-lightning")
@@ -149,7 +147,7 @@ def machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.system(),
         "python": platform.python_version(),
-        "versions": {package: found for package in PACKAGES if (found := _version(package))},
+        "versions": {package: found for package in PACKAGES if (found := version_of(package))},
     }
 
 
@@ -217,8 +215,8 @@ class _Course:
         import torch
         from pytorch_lightning.callbacks import LambdaCallback
 
-        from fast_nst.runs import train
-        from fast_nst.settings import TrainSettings
+        from fast_nst.settings.train import TrainSettings
+        from fast_nst.training.run import train
 
         torch.set_num_threads(self.threads)
         ends: list[float] = []
@@ -254,8 +252,8 @@ class _Course:
     def _optimization_of(self, side: int) -> Optimization:
         import torch
 
-        from fast_nst.optimization import Optimization
-        from fast_nst.optimization_settings import OptimizeSettings
+        from fast_nst.optimization.multiscale import Optimization
+        from fast_nst.settings.optimize import OptimizeSettings
 
         torch.set_num_threads(self.threads)
         photo, painting = (self.folder / f"{name}_{side}.png" for name in ("photo", "painting"))
@@ -272,10 +270,3 @@ def _number(value: float) -> str:
 def _timed(what: str, engine: str, values: Sequence[float], megapixels: float) -> Result:
     median = statistics.median(values)
     return Result(what, engine, median, min(values), max(values), that_is=f"{1000 * megapixels / median:.2f} megapixels/s")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

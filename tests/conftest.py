@@ -11,11 +11,11 @@ import pytest
 import skimage.data
 import torch
 
-from fast_nst.images import save_image
+from fast_nst.imaging.images import save_image
 from fast_nst.networks.loss_network import ARCHITECTURES, LossNetwork, _truncated_chain
-from fast_nst.runs import Run, train
-from fast_nst.settings import TrainSettings
-from fast_nst.stylizer import Stylizer
+from fast_nst.settings.train import TrainSettings
+from fast_nst.stylize.stylizer import Stylizer
+from fast_nst.training.run import Run, train
 
 FUZZED = 2000
 SHARED = Path(__file__).parents[2] / "shared" / "data"

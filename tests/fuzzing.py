@@ -92,8 +92,8 @@ DAMAGES = [_flipped, _cut, _spliced, _inserted, _deleted, _doubled, _extreme, _d
 
 def read_as_picture(path: Path) -> None:
     """Decode every frame and write it again, as ``fast-nst stylize`` does."""
-    from fast_nst.images import load_image
-    from fast_nst.picture_files import read_picture, write_picture
+    from fast_nst.imaging.frames import read_picture, write_picture
+    from fast_nst.imaging.images import load_image
 
     picture = read_picture(path, max_pixels=1_000_000)
     assert all(frame.pixels.dtype == np.uint8 and frame.pixels.shape[2] == 3 for frame in picture.frames)
@@ -105,14 +105,14 @@ def read_as_picture(path: Path) -> None:
 def read_as_checkpoint(path: Path) -> None:
     import torch
 
-    from fast_nst.weights import load_network
+    from fast_nst.networks.weights import load_network
 
     with torch.inference_mode():
         assert load_network(path)(torch.zeros(1, 3, 16, 16)).shape == (1, 3, 16, 16)
 
 
 def read_as_model(path: Path) -> None:
-    from fast_nst.stylizer import Stylizer
+    from fast_nst.stylize.stylizer import Stylizer
 
     photo = np.arange(17 * 18 * 3, dtype=np.uint32).astype(np.uint8).reshape(17, 18, 3)
     picture = Stylizer(path, threads=1)(photo)
@@ -120,7 +120,9 @@ def read_as_model(path: Path) -> None:
 
 
 def read_as_config(path: Path) -> None:
-    from fast_nst.cli import COMMANDS, _parsed, settings_class
+    from fast_nst.cli.commands import COMMANDS
+    from fast_nst.cli.main import _parsed
+    from fast_nst.cli.parser import settings_class
 
     error, sys.stderr = sys.stderr, io.StringIO()
     try:

@@ -10,10 +10,10 @@ import yaml
 
 from fast_nst import benchmark as module
 from fast_nst.benchmark import QUICKSTART, QUICKSTART_STEPS, Plan, Report, Result, benchmark
-from fast_nst.cli import main
-from fast_nst.engines import find_engines
-from fast_nst.run_settings import FINE_TUNING_STEPS
-from fast_nst.settings import TrainSettings
+from fast_nst.cli.main import main
+from fast_nst.inference.engine_selection import find_engines
+from fast_nst.runs.config import FINE_TUNING_STEPS
+from fast_nst.settings.train import TrainSettings
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 TINY = Plan(sides=(32,), rounds=2, megapixels=0.02, steps=3, optimized=(48,), iterations=3)

@@ -18,12 +18,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fast_nst.drawing import draw_painting
-from fast_nst.functional import gram_matrix
-from fast_nst.images import save_image
-from fast_nst.losses import perceptual_loss
-from fast_nst.networks.transformer_net import TransformerNet, macs
-from fast_nst.settings import LossSettings
+from fast_nst.functional.features import gram_matrix
+from fast_nst.imaging.images import save_image
+from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.losses.perceptual import perceptual_loss
+from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.settings.train import LossSettings
 
 ROUNDED = 1e-5  # tables hold seven digits of each number, so what follows from several of them agrees a little less
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -207,7 +207,7 @@ def test_huge_pictures_share_the_process_that_measures(monkeypatch: pytest.Monke
 @pytest.fixture
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training ends without its ONNX model, which takes longer than all its steps here."""
-    monkeypatch.setattr("fast_nst.runs.export_onnx", lambda *_: None)
+    monkeypatch.setattr("fast_nst.training.run.export_onnx", lambda *_: None)
 
 
 def test_training_speed_multiplies_the_factors_of_its_measures(quick: Callable[..., Table]) -> None:
@@ -425,13 +425,23 @@ def test_the_frontier_joins_costs_and_what_was_learnt(quick: Callable[..., Table
     assert float(rows["johnson 8"]["gmac_256"]) > float(rows["fast 24"]["gmac_256"])
 
 
+def test_johnson_s_multiply_accumulates_equal_the_sum_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    macs = benchmark("candidates", monkeypatch).macs
+    pixels = 64 * 64
+    by_hand = 2 * 3 * 8 * 81 * pixels  # both 9 x 9 convolutions
+    by_hand += 8 * 16 * 9 * pixels // 4 + 16 * 32 * 9 * pixels // 16  # down
+    by_hand += 10 * 32 * 32 * 9 * pixels // 16  # residual blocks
+    by_hand += 32 * 16 * 9 * pixels // 4 + 16 * 8 * 9 * pixels  # up
+    assert macs(TransformerNet("johnson", 8), 64, 64) == by_hand
+
+
 def test_every_candidate_draws_pictures_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    candidates, photo = benchmark("candidates", monkeypatch).CANDIDATES, torch.rand(1, 3, 37, 50)
+    module, photo = benchmark("candidates", monkeypatch), torch.rand(1, 3, 37, 50)
     counts = {}
     with torch.no_grad():
-        for name, network in candidates.items():
+        for name, network in module.CANDIDATES.items():
             assert network()(photo).shape == photo.shape, name
-            counts[name] = macs(network(), 64, 64)
+            counts[name] = module.macs(network(), 64, 64)
     equal = {
         counts[f"fast 48{idea}"] for idea in ("", ", one norm a block", ", nearest", ", phases 3 x 3", ", zero padding")
     }

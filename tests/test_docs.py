@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import skimage.data
 
-from fast_nst.cli import COMMANDS, parser_of
-from fast_nst.images import save_image
-from fast_nst.styles import SHIPPED
+from fast_nst.cli.commands import COMMANDS
+from fast_nst.cli.main import parser_of
+from fast_nst.imaging.images import save_image
+from fast_nst.system.files import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/stylize.md")

@@ -8,9 +8,9 @@ import torch
 import yaml
 from conftest import random_state_dict
 
-from fast_nst.cli import main
-from fast_nst.drawing import draw_painting
-from fast_nst.images import load_image, save_image
+from fast_nst.cli.main import main
+from fast_nst.imaging.images import load_image, save_image
+from fast_nst.imaging.synthetic import draw_painting
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs" / "experiments").glob("*.yaml"))
 DEEPEST = {

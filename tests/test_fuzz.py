@@ -25,14 +25,16 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from PIL import Image
 
-from fast_nst.cli import COMMANDS, _parsed, settings_class
+from fast_nst.cli.commands import COMMANDS
+from fast_nst.cli.main import _parsed
+from fast_nst.cli.parser import settings_class
 from fast_nst.errors import UserError
+from fast_nst.imaging.frames import read_picture
 from fast_nst.networks.transformer_net import TransformerNet
-from fast_nst.picture_files import read_picture
-from fast_nst.settings import LossSettings, OptimizerSettings, TrainSettings
-from fast_nst.styles import parse_blend, shipped_styles
-from fast_nst.stylizer import Stylizer
-from fast_nst.weights import save_network
+from fast_nst.networks.weights import save_network
+from fast_nst.settings.train import LossSettings, OptimizerSettings, TrainSettings
+from fast_nst.stylize.library import parse_blend, shipped_styles
+from fast_nst.stylize.stylizer import Stylizer
 
 SHARES = {"picture": 0.4, "checkpoint": 0.2, "onnx": 0.2, "config": 0.2}
 MOST_MEGABYTES = 1500

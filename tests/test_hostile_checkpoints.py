@@ -16,17 +16,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from fast_nst import distillation, optimization, runs
-from fast_nst.callbacks import Record
-from fast_nst.cli import main
-from fast_nst.distillation import distill
+from fast_nst.cli.main import main
 from fast_nst.errors import UserError
-from fast_nst.optimization import optimize
-from fast_nst.optimization_settings import OptimizeSettings
-from fast_nst.resume_state import OwnFiles, accepted
-from fast_nst.runs import train
-from fast_nst.settings import DistillSettings, OptimizerSettings, TrainSettings
-from fast_nst.survival import CheckpointFiles
+from fast_nst.optimization import run as optimization_run
+from fast_nst.optimization.run import optimize
+from fast_nst.settings.distill import DistillSettings
+from fast_nst.settings.optimize import OptimizeSettings
+from fast_nst.settings.train import OptimizerSettings, TrainSettings
+from fast_nst.training import distillation
+from fast_nst.training import run as training_run
+from fast_nst.training.callbacks import Record
+from fast_nst.training.distillation import distill
+from fast_nst.training.resume_state import OwnFiles, accepted
+from fast_nst.training.resuming import CheckpointFiles
+from fast_nst.training.run import train
 
 SAVER = (
     "{'monitor': None, 'mode': 'min', 'every_n_train_steps': 2, 'every_n_epochs': 0, 'train_time_interval': None}"  # its key
@@ -71,7 +74,7 @@ def settings(tiny_settings: dict, tmp_path_factory: pytest.TempPathFactory) -> d
 def run(settings: dict) -> Path:
     """The folder of a run of 4 steps, as it was after the second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "export_onnx", lambda *_: None)
+        patch.setattr(training_run, "export_onnx", lambda *_: None)
         folder = train(TrainSettings(**settings)).folder.path
     for path in [folder / "last.ckpt", *folder.glob("step=000004*")]:
         path.unlink()
@@ -81,7 +84,7 @@ def run(settings: dict) -> Path:
 @pytest.fixture
 def resume(settings, run, tmp_path, monkeypatch) -> Callable[[dict], Path]:
     """Goes on from a checkpoint of this content, in a copy of the run; gives its last.ckpt."""
-    monkeypatch.setattr(runs, "export_onnx", lambda *_: None)
+    monkeypatch.setattr(training_run, "export_onnx", lambda *_: None)
 
     def resume(content: dict) -> Path:
         shutil.rmtree(tmp_path / "a", ignore_errors=True)
@@ -101,7 +104,7 @@ def content_of(folder: Path) -> dict[str, Any]:
 def judge(settings, run, resume, monkeypatch) -> Callable[[Any], Any]:
     """What a run would restore of a content."""
     seen = []
-    monkeypatch.setattr(runs, "accepted", lambda *given: seen.append(given) or accepted(*given))
+    monkeypatch.setattr(training_run, "accepted", lambda *given: seen.append(given) or accepted(*given))
     resume(content_of(run))
     _, trainer, module, path = seen[0]
     trainer.fit_loop.load_state_dict(copy.deepcopy(accepted(*seen[0])["loops"]["fit_loop"]))
@@ -251,9 +254,9 @@ def test_every_field_of_an_optimization_s_state_is_taken_rightly_or_refused(opti
     painting.optimizer = optimizer
     last = optimize(painting).folder.last
     painting.steps += 1
-    content, made = torch.load(last, weights_only=True), optimization.Optimization(painting)
-    for path, value in survivors(content, lambda state: optimization._accepted(state, made, last)):
-        made.load_state_dict(optimization._accepted(changed(content, path, value), made, last))
+    content, made = torch.load(last, weights_only=True), optimization_run.Optimization(painting)
+    for path, value in survivors(content, lambda state: optimization_run._accepted(state, made, last)):
+        made.load_state_dict(optimization_run._accepted(changed(content, path, value), made, last))
         while not made.finished:
             made.step()
         assert np.isfinite(made.pixels()).all()

@@ -18,20 +18,20 @@ import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
-from fast_nst import styles
-from fast_nst.cli import main
+from fast_nst.cli.main import main
 from fast_nst.errors import UserError, printable
-from fast_nst.export import export_checkpoint
-from fast_nst.files import is_plain_name
-from fast_nst.images import open_image
-from fast_nst.models import Model
+from fast_nst.export.onnx_graph import export_checkpoint
+from fast_nst.imaging.frames import read_picture
+from fast_nst.imaging.images import open_image
+from fast_nst.inference.model import Model
+from fast_nst.inference.onnx_validation import read_model
+from fast_nst.networks.tensor_files import read_checkpoint, read_tensors, write_tensors
 from fast_nst.networks.transformer_net import TransformerNet
-from fast_nst.onnx_checks import read_model
-from fast_nst.picture_files import read_picture
-from fast_nst.run_folder import RunFolder
-from fast_nst.styles import add_style, find_styles
-from fast_nst.tensor_files import read_checkpoint, read_tensors, write_tensors
-from fast_nst.weights import load_network
+from fast_nst.networks.weights import load_network
+from fast_nst.runs.folder import RunFolder
+from fast_nst.stylize import library
+from fast_nst.stylize.library import add_style, find_styles
+from fast_nst.system.files import is_plain_name
 
 GIBIBYTE = 1 << 20  # in the kibibytes of ru_maxrss
 
@@ -211,7 +211,7 @@ def with_metadata(model: onnx.ModelProto, **changes: str) -> onnx.ModelProto:
 @pytest.fixture
 def no_session(monkeypatch) -> None:
     """A session that is made is a failure: what is refused is refused before."""
-    monkeypatch.setattr("fast_nst.runtimes.onnxruntime.InferenceSession", None)
+    monkeypatch.setattr("fast_nst.inference.engines.onnxruntime.InferenceSession", None)
 
 
 @pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/passwd", "C:\\weights.bin", "a\0b"])
@@ -416,7 +416,7 @@ def test_titles_that_would_steer_the_terminal_are_shown_without_their_codes(mode
 def test_a_hostile_card_in_the_library_is_one_sentence(card, tmp_path, monkeypatch):
     monkeypatch.setenv("FAST_NST_STYLES", str(tmp_path))
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / styles.CARD).write_text(card)
+    (tmp_path / "mine" / library.CARD).write_text(card)
     refused(find_styles, match="is damaged; remove the folder")
 
 

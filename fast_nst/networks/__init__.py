@@ -1,1 +1,1 @@
-"""The two networks of Johnson et al. (2016): the one that is trained and the frozen one that judges it."""
+"""The image transformation network and the loss networks, with their weights."""

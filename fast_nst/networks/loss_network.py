@@ -23,10 +23,11 @@ from torchvision import models
 from torchvision.models.vgg import make_layers
 
 from fast_nst.errors import UserError, unknown
-from fast_nst.tensor_files import read_tensors
+from fast_nst.networks.tensor_files import read_tensors
+from fast_nst.system.files import SHIPPED
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-LITE_WEIGHTS = Path(__file__).parent.parent / "pretrained" / "lite.safetensors"
+LITE_WEIGHTS = SHIPPED / "lite.safetensors"
 LITE_CHANNELS = [24, 24, "M", 48, 48, "M", 96, 96, 96, "M", 192, 192, 192, "M"]
 POOLINGS = ("max", "average")
 
@@ -93,7 +94,6 @@ _VGG_LAYERS = {
     "style_weights": (0.3, 1.0, 1.4, 1.3),  # relu1_2 is matched first and asks for grain; strokes lie deeper
 }
 _SQUEEZENET_LAYERS = {"content_layers": ("fire3",), "style_layers": ("relu1", "fire3", "fire5", "fire7")}
-
 ARCHITECTURES: dict[str, Architecture] = {
     "vgg16": Architecture(models.vgg16, _vgg_paths((2, 2, 3, 3, 3)), models.VGG16_Weights.IMAGENET1K_V1, **_VGG_LAYERS),
     "vgg19": Architecture(models.vgg19, _vgg_paths((2, 2, 4, 4, 4)), models.VGG19_Weights.IMAGENET1K_V1, **_VGG_LAYERS),

@@ -1,0 +1,1 @@
+"""Photographs for training: found in folders, cropped and batched."""

@@ -1,0 +1,174 @@
+"""A style's numbers: how near a model comes to the objective, and what per-image optimisation would take to get there.
+
+For each photograph: the terms of the objective under the loss network of choice and under one that the model was not
+trained with, structure r and SSIM, what the network's grid and its padding leave in the picture (``lattice``, ``frame``),
+and N*, the iterations of L-BFGS that reach the model's objective from the photograph and from noise (Johnson et al. 2016,
+sec. 4.1 and Fig. 5, where it is 50 to 100).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+from tqdm import tqdm
+
+from fast_nst.data.folders import find_preview_photos
+from fast_nst.errors import UserError
+from fast_nst.evaluation.artifacts import FRAME_SIDE, LATTICE_SIDE, frame, lattice
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.imaging.images import load_image, open_image, resize_long_side, save_image
+from fast_nst.imaging.sheets import contact_sheet
+from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
+from fast_nst.optimization.descent import Objective, optimize
+from fast_nst.settings.evaluate import EvaluateSettings
+from fast_nst.stylize.stylizer import Stylizer
+from fast_nst.system.files import write_text
+
+START_SEED = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """The numbers of one photograph; losses of the second network are None where it is not at hand, and lattice and frame
+    of pictures too small to tell.
+
+    ``n_photo`` and ``n_noise`` are iterations; one more than were tried means that none reached the objective.
+    """
+
+    photo: str
+    total: float
+    content: float
+    style: float
+    structure: float
+    ssim: float
+    lattice: float | None = None
+    frame: float | None = None
+    second_content: float | None = None
+    second_style: float | None = None
+    second_structure: float | None = None
+    n_photo: int | None = None
+    n_noise: int | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured, and the pictures: photograph and result, alternating."""
+
+    rows: list[Row]
+    pictures: list[np.ndarray]
+
+    def mean(self) -> dict[str, float]:
+        """The mean of each number over the photographs; the median of N* and of the frame."""
+        table = {name: [asdict(row)[name] for row in self.rows] for name in asdict(self.rows[0]) if name != "photo"}
+        known = {name: values for name, values in table.items() if None not in values}
+        middle = {name: np.median if name.startswith(("n_", "frame")) else np.mean for name in known}
+        return {name: round(float(middle[name](values)), 4) for name, values in known.items()}
+
+
+def evaluate(settings: EvaluateSettings, noise: bool = True) -> Evaluation:
+    """Measure a model as ``settings`` say, and write ``table.csv``, ``summary.json`` and ``grid.png`` where they say.
+
+    Args:
+        noise: look for N* from noise as well as from the photograph.
+    Raises:
+        UserError: anything wrong with the settings, the model, the pictures or the weights.
+    """
+    stylizer = Stylizer(settings.model, strength=settings.strength)
+    painting = to_tensor(np.asarray(resize_long_side(open_image(settings.style), settings.style_size)))
+    criterion = perceptual_loss(
+        settings.loss_network, settings.loss_weights, [painting], settings.loss, settings.loss_border
+    )
+    second = _second(settings, painting)
+    rows, pictures = [], []
+    for path in tqdm(_paths(settings), unit="photo"):
+        photo = load_image(path, settings.size)
+        picture = stylizer(photo)
+        rows.append(measure(path.name, photo, picture, criterion, second, settings.iterations, noise))
+        pictures += [photo, picture]
+    evaluation = Evaluation(rows, pictures)
+    _write(evaluation, settings)
+    return evaluation
+
+
+def measure(
+    name: str,
+    photo: np.ndarray,
+    picture: np.ndarray,
+    criterion: PerceptualLoss,
+    second: PerceptualLoss | None = None,
+    iterations: int = 0,
+    noise: bool = True,
+) -> Row:
+    """The numbers of one ``picture`` of a ``photo``, both uint8 (H, W, 3); N* among the first ``iterations``, if any."""
+    photo_tensor, tensor = to_tensor(photo)[None], to_tensor(picture)[None]
+    with torch.no_grad():
+        terms = criterion(tensor, photo_tensor)
+        other = second(tensor, photo_tensor) if second else None
+    ssim = structural_similarity_index_measure(tensor, photo_tensor, data_range=1.0)
+    of_second = {}
+    if other is not None:
+        of_second = {f"second_{key}": getattr(other, key).item() for key in ("content", "style", "structure")}
+    own = {key: getattr(terms, key).item() for key in ("total", "content", "style", "structure")}
+    counts = {}
+    if iterations:
+        starts = {"n_photo": photo_tensor}
+        if noise:
+            starts["n_noise"] = torch.rand(tensor.shape, generator=torch.Generator().manual_seed(START_SEED))
+        objective = criterion.objective(photo_tensor)
+        counts = {key: equivalent_iterations(objective, start, own["total"], iterations) for key, start in starts.items()}
+    return Row(name, ssim=float(ssim), **traces(picture), **own, **of_second, **counts)
+
+
+def traces(picture: np.ndarray) -> dict[str, float]:
+    """``lattice`` and ``frame`` of a uint8 picture (H, W, 3), those of them that it is large enough for."""
+    side = min(picture.shape[:2])
+    grid = {"lattice": lattice(picture)} if side >= LATTICE_SIDE else {}
+    return grid | ({"frame": frame(picture)} if side >= FRAME_SIDE else {})
+
+
+def equivalent_iterations(objective: Objective, start: Tensor, target: float, most: int) -> int:
+    """N*: iterations of L-BFGS from ``start`` until ``objective`` is at most ``target``; ``most`` + 1 if it stays above."""
+    descent = optimize(objective, start, steps=most, until=target)
+    return descent.iteration if descent.best_terms.total <= target else most + 1
+
+
+def _second(settings: EvaluateSettings, painting: Tensor) -> PerceptualLoss | None:
+    """The criterion of the second network; None where nobody asked for one and torchvision's weights cannot be had."""
+    name = settings.second_network or "squeezenet1_0"
+    try:
+        return perceptual_loss(name, settings.second_weights, [painting], settings.loss_of_second(), settings.loss_border)
+    except UserError as error:
+        if settings.second_network or settings.second_weights:
+            raise
+        print(f"without a second loss network: {error}")
+        return None
+
+
+def _paths(settings: EvaluateSettings) -> Iterable[Path]:
+    return find_preview_photos(settings.data, settings.count)
+
+
+def _write(evaluation: Evaluation, settings: EvaluateSettings) -> None:
+    folder, text = Path(settings.output), io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(asdict(evaluation.rows[0])))
+    writer.writeheader()
+    writer.writerows({key: _rounded(value) for key, value in asdict(row).items()} for row in evaluation.rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "table.csv", text.getvalue())
+    summary = {"settings": asdict(settings), "photographs": len(evaluation.rows), "mean": evaluation.mean()}
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    cells = evaluation.pictures
+    save_image(contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], cell=320), folder / "grid.png")
+
+
+def _rounded(value: object) -> object:
+    return round(value, 5) if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""Trained networks as ONNX models in float32, float16 and int8."""

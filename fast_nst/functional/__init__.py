@@ -1,0 +1,1 @@
+"""Pure functions on tensors: statistics of features, colours and pixels."""

@@ -1,0 +1,1 @@
+"""Picture and film files as arrays of pixels. Never imports torch."""

@@ -1,0 +1,1 @@
+"""ONNX models and the engines that run them. Never imports torch."""

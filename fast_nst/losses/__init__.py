@@ -1,0 +1,1 @@
+"""The objectives of training and of per-image optimisation."""

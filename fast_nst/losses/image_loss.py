@@ -1,0 +1,184 @@
+"""The objective of per-image optimisation: one picture against a photograph and any number of style pictures.
+
+Images are float RGB in [0, 1], shape (1, 3, H, W). Everything about the photograph and the styles is computed once, when
+the loss is made; a call runs the loss network on the picture and compares.
+
+Three formulas, for content features F of a layer (C channels, M pixels) and Gram matrices G (divided by C and M), where P
+and A are their targets:
+
+normalized  |F - P|^2 / |P|^2 and |G - A|^2 / |A|^2, means over layers: one pair of weights serves every loss network
+classical   |F - P|^2 / (C M) and |G - A|^2 / C^2, sums over layers: Johnson et al. (2016) and most tutorials
+gatys       1/2 |F - P|^2 and 1/4 |G - A|^2, sums over layers: Gatys et al. (2016), eq. 1 and 4, where 1 / (4 N^2 M^2)
+            stands before Gram matrices that are plain sums; ours are divided by N M already, which is the same where the
+            two pictures have one size, and keeps its meaning where they have not
+
+Total variation is the mean of squares in all three.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from fast_nst.functional.features import at_least_float32, energy, structure_correlation, total_variation
+from fast_nst.losses.style_statistics import STATISTICS, Statistic
+from fast_nst.losses.terms import LossTerms, layers_of, style_layer_weights
+from fast_nst.networks.loss_network import LossNetwork
+from fast_nst.settings.train import LossSettings
+
+Formula = Literal["normalized", "classical", "gatys"]
+
+
+@dataclass
+class Style:
+    """A style picture (1, 3, h, w), its weight, and a mask (H, W) in [0, 1] of the region that it paints (none: all)."""
+
+    picture: Tensor
+    weight: float = 1.0
+    mask: Tensor | None = None
+
+
+class ImageLoss(nn.Module):
+    """Content, style and total variation of one picture.
+
+    Args:
+        network: the loss network; it must return the content and style layers of ``settings``.
+        photo: the photograph, shape (1, 3, H, W), or None where ``settings.content_weight`` is 0.
+        styles: the style pictures; their weights count as shares of the sum.
+        settings: weights and layers.
+        formula: normalized, classical or gatys (above).
+        statistic: gram, moments or wasserstein.
+        bfloat16: run the loss network in bfloat16; distances stay in float32.
+        low_memory: keep only what lies between the parts of the network (``segments``), and compute the rest twice.
+    """
+
+    def __init__(
+        self,
+        network: LossNetwork,
+        photo: Tensor | None,
+        styles: Sequence[Style],
+        settings: LossSettings,
+        formula: Formula = "normalized",
+        statistic: str = "gram",
+        bfloat16: bool = False,
+        low_memory: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network, self.settings, self.formula = network, settings, formula
+        self.bfloat16, self.low_memory = bfloat16, low_memory
+        self.statistic = STATISTICS[statistic]
+        content, style = layers_of(network.name, settings)
+        self.content_layers = content if settings.content_weight else ()
+        self.style_layers = style if settings.style_weight else ()
+        self.layer_shares = self._layer_shares()
+        self.segments = segments(network, (*self.content_layers, *self.style_layers))
+        self.photo_features = self._features(photo, self.content_layers) if self.content_layers else {}
+        self.energies = {layer: energy(target) for layer, target in self.photo_features.items()}
+        self.shares = [style.weight / sum(one.weight for one in styles) for style in styles]
+        self.targets = [self._style_targets(style.picture) for style in styles]
+        self.masks = [style.mask for style in styles]
+        self.pixel_weights: dict[tuple[int, str], Tensor] = {}
+
+    def _layer_shares(self) -> dict[str, float]:
+        """Style layer -> its weight, as a share of the sum if normalised."""
+        weights = style_layer_weights(self.network.name, self.settings) if self.style_layers else []
+        total = sum(weights) if self.formula == "normalized" else 1
+        return {layer: weight / total for layer, weight in zip(self.style_layers, weights, strict=True)}
+
+    def forward(self, picture: Tensor) -> LossTerms:
+        """The weighted terms of ``picture`` (1, 3, H, W) in [0, 1]; structure r is left to ``structure``, and nan here."""
+        content = style = picture.new_zeros(())
+        x = self.network.normalized(picture.contiguous(memory_format=torch.channels_last))
+        for names in self.segments:
+            recomputed = self.low_memory and torch.is_grad_enabled()
+            run = partial(checkpoint, self._segment, use_reentrant=False) if recomputed else self._segment
+            x, more_content, more_style = run(x, names)
+            content, style = content + more_content, style + more_style
+        content, style = self.settings.content_weight * content, self.settings.style_weight * style
+        tv = self.settings.tv_weight * total_variation(picture)
+        return LossTerms(content + style + tv, content, style, tv, torch.full_like(tv, math.nan))
+
+    def _segment(self, x: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """The modules ``names`` of the network on ``x``: what comes out, and the content and style terms on the way."""
+        content = style = torch.zeros((), device=x.device)
+        for name in names:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
+                x = self.network.chain[name](x)
+            if name in self.photo_features:
+                content = content + self._content_distance(x, name)
+            if name in self.layer_shares:
+                style = style + self.layer_shares[name] * self._style_distances(x, name)
+        return x, content, style
+
+    @torch.no_grad()
+    def structure(self, picture: Tensor) -> float:
+        """Structure r of ``picture``: how much of the photograph is there, in [-1, 1]; nan without content layers."""
+        features = self._features(picture, self.content_layers) if self.content_layers else {}
+        pairs = [(features[layer], self.photo_features[layer]) for layer in features]
+        return sum(structure_correlation(*pair).item() for pair in pairs) / len(pairs) if pairs else float("nan")
+
+    def _content_distance(self, found: Tensor, layer: str) -> Tensor:
+        squares = (at_least_float32(found) - at_least_float32(self.photo_features[layer])).square()
+        if self.formula == "gatys":
+            return squares.sum() / 2
+        scale = self.energies[layer] * len(self.photo_features) if self.formula == "normalized" else 1
+        return squares.mean() / scale
+
+    def _style_distances(self, features: Tensor, layer: str) -> Tensor:
+        """The distances of one layer to every style, weighted by the styles' shares."""
+        total = torch.zeros((), device=features.device)
+        everywhere = self.statistic.measure(features) if None in self.masks else ()
+        for index, share in enumerate(self.shares):
+            pixels = self._pixel_weights(index, layer, features)
+            found = everywhere if pixels is None else self.statistic.measure(features, pixels)
+            total = total + share * self._style_distance(found, *self.targets[index][layer])
+        return total
+
+    def _style_distance(self, found: Statistic, target: Statistic, size: Tensor) -> Tensor:
+        distance = self.statistic.distance(found, target).mean()
+        if self.formula == "gatys":
+            return distance * found[0].shape[1] ** 2 / 4
+        return distance / size if self.formula == "normalized" else distance
+
+    def _pixel_weights(self, index: int, layer: str, features: Tensor) -> Tensor | None:
+        """How much each pixel of ``layer`` counts for style ``index``, summing to 1; made once."""
+        mask = self.masks[index]
+        if mask is None:
+            return None
+        if (index, layer) not in self.pixel_weights:
+            small = F.adaptive_avg_pool2d(mask[None, None], features.shape[-2:])[0, 0]
+            self.pixel_weights[index, layer] = small / small.sum().clamp_min(1e-12)
+        return self.pixel_weights[index, layer]
+
+    @torch.no_grad()
+    def _style_targets(self, picture: Tensor) -> dict[str, tuple[Statistic, Tensor]]:
+        """Layer -> target, and its size, which normalised distances are divided by."""
+        features = self._features(picture, self.style_layers) if self.style_layers else {}
+        targets = {layer: self.statistic.target(value) for layer, value in features.items()}
+        return {layer: (target, self.statistic.size(target).mean().clamp_min(1e-12)) for layer, target in targets.items()}
+
+    @torch.no_grad()
+    def _features(self, picture: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return self.network(picture.contiguous(memory_format=torch.channels_last), layers)
+
+
+def segments(network: LossNetwork, layers: Iterable[str]) -> list[list[str]]:
+    """The modules of ``network`` up to the deepest of ``layers``, in parts that end with a pooling or a block."""
+    left, parts = set(layers), [[]]
+    for name, module in network.chain.items():
+        if not left:
+            break
+        left.discard(name)
+        parts[-1].append(name)
+        if name.startswith("pool") or any(module.children()):
+            parts.append([])
+    return [part for part in parts if part]

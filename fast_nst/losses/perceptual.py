@@ -1,0 +1,154 @@
+"""Perceptual losses of Johnson et al. (2016), https://arxiv.org/abs/1603.08155, sec. 3.
+
+Images are float RGB in [0, 1], shape (B, 3, H, W); normalisation happens inside LossNetwork.
+
+Departures from the paper:
+- every term is divided by the energy of its target and averaged over layers, so one pair of weights serves every loss
+  network; ``normalize=False`` gives the sums of the paper, as pytorch/examples computes them;
+- total variation is a mean of squares;
+- ``border`` leaves the features along the edge out. The loss network pads with zeros, which are in the features of the
+  edge and so in the Gram matrices; a network that meets the painting's statistics with them misses them everywhere else
+  (benchmarks/loss_border.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fast_nst.functional.features import at_least_float32, gram_matrix, structure_correlation, total_variation, without_edge
+from fast_nst.losses.terms import Features, LossTerms, layers_of, picture_shares, style_layer_weights
+from fast_nst.networks.loss_network import LossNetwork, check_image_size
+from fast_nst.settings.train import LossSettings
+from fast_nst.settings.validation import in_range
+
+
+class PerceptualLoss(nn.Module):
+    """Content, style and total variation of pictures under a loss network.
+
+    Args:
+        network: the loss network; it must return the content and style layers of ``settings``.
+        style_images: the style picture (3, H, W), or several of them, one for each row of the network.
+        settings: weights and layers.
+        border: pixels along the edge of all pictures, 0 or more, whose features do not count; some always do.
+    Raises:
+        UserError: a style picture too small for the deepest layer; a negative ``border``.
+    """
+
+    def __init__(
+        self, network: LossNetwork, style_images: Iterable[Tensor], settings: LossSettings, border: int = 0
+    ) -> None:
+        super().__init__()
+        in_range("border", border, 0, 10**6)
+        self.network, self.settings, self.border = network, settings, border
+        self.content_layers, self.style_layers = layers_of(network.name, settings)
+        self.layer_weights = style_layer_weights(network.name, settings)
+        targets = [self._style_targets(image) for image in style_images]
+        self.styles = len(targets)
+        self.register_buffer("shares", picture_shares(self.styles, settings), persistent=False)
+        for layer in self.style_layers:
+            self.register_buffer(f"gram_{layer}", torch.cat([target[layer] for target in targets]), persistent=False)
+
+    def forward(
+        self, pictures: Tensor, photos: Tensor, style: Tensor | None = None, style_share: Tensor | float = 1.0
+    ) -> LossTerms:
+        """Compare stylised ``pictures`` with ``photos``, both (B, 3, H, W) in [0, 1].
+
+        Args:
+            style: row of the style picture for each, shape (B,), integers; None is row 0.
+            style_share: factor of the style weight, for all pictures or one for each, shape (B,).
+        """
+        return self.compare(pictures, self.content_targets(photos), style, style_share)
+
+    @torch.no_grad()
+    def content_targets(self, photos: Tensor) -> Features:
+        """Features of ``photos`` at the content layers: what ``compare`` needs of them, to be computed once."""
+        return self.features(photos, self.content_layers)
+
+    def objective(self, photos: Tensor, style: Tensor | None = None) -> Callable[[Tensor], LossTerms]:
+        """Pictures -> LossTerms against ``photos``, whose features are computed here, once."""
+        targets = self.content_targets(photos)
+        return lambda pictures: self.compare(pictures, targets, style)
+
+    def compare(
+        self, pictures: Tensor, targets: Features, style: Tensor | None = None, style_share: Tensor | float = 1.0
+    ) -> LossTerms:
+        """As ``forward``, with the content targets at hand."""
+        features, weights = self.features(pictures), self.settings
+        content = weights.content_weight * self.content_loss(features, targets).mean()
+        own_share = self.shares[0] if style is None else self.shares[style]
+        style_loss = weights.style_weight * (style_share * own_share * self.style_loss(features, style)).mean()
+        tv = weights.tv_weight * total_variation(pictures)
+        return LossTerms(content + style_loss + tv, content, style_loss, tv, self.structure(features, targets))
+
+    def content_loss(self, features: Features, targets: Features) -> Tensor:
+        """Mean squared difference of features at the content layers (Johnson et al. 2016, eq. 2), shape (B,).
+
+        Mean over layers of |F - T|^2 / |T|^2; the sum of |F - T|^2 / (C H W) if not normalised.
+        """
+        distances = [self._distance(features[layer], targets[layer]) for layer in self.content_layers]
+        return self._combined(distances, [1.0] * len(distances))
+
+    def style_loss(self, features: Features, style: Tensor | None = None) -> Tensor:
+        """Mean squared difference of Gram matrices at the style layers (Johnson et al. 2016, eq. 4), shape (B,).
+
+        Mean over layers of |G - T|^2 / |T|^2, weighted by the layers' weights; the sum of |G - T|^2 / C^2 if not normalised.
+        """
+        distances = []
+        for layer in self.style_layers:
+            gram, target = gram_matrix(features[layer]), getattr(self, f"gram_{layer}")
+            rows = target[:1].expand_as(gram) if style is None else target[style]
+            distances.append(self._distance(gram, rows))
+        return self._combined(distances, self.layer_weights)
+
+    @torch.no_grad()
+    def structure(self, features: Features, targets: Features) -> Tensor:
+        """Structure r averaged over the content layers, in [-1, 1]."""
+        values = [structure_correlation(features[layer], targets[layer]) for layer in self.content_layers]
+        return torch.stack(values).mean()
+
+    def features(self, images: Tensor, layers: Sequence[str] | None = None) -> Features:
+        """The loss network's features of ``images`` at ``layers`` (default: all that count), without ``border``."""
+        features = self.network(images, layers)
+        if self.border == 0:
+            return features
+        share = self.border / min(images.shape[-2:])
+        return {layer: without_border(value, share) for layer, value in features.items()}
+
+    def _distance(self, value: Tensor, target: Tensor) -> Tensor:
+        value, target = at_least_float32(value), at_least_float32(target)
+        distance = _mean_square(value - target)
+        return distance / _mean_square(target).clamp_min(1e-12) if self.settings.normalize else distance
+
+    def _combined(self, distances: list[Tensor], weights: Sequence[float]) -> Tensor:
+        total = sum(weight * distance for weight, distance in zip(weights, distances, strict=True))
+        return total / sum(weights) if self.settings.normalize else total
+
+    @torch.no_grad()
+    def _style_targets(self, image: Tensor) -> Features:
+        check_image_size(self.network.name, self.style_layers, *image.shape[-2:], what="the style picture")
+        features = self.features(image[None].to(self.network.mean.device), self.style_layers)
+        return {layer: gram_matrix(features[layer]) for layer in self.style_layers}
+
+
+def without_border(features: Tensor, share: float) -> Tensor:
+    """``features`` (B, C, H, W) without ``share`` of their shorter side on each side; something always stays."""
+    side = min(features.shape[-2:])
+    return without_edge(features, min(round(share * side), (side - 1) // 2))
+
+
+def _mean_square(values: Tensor) -> Tensor:
+    """Over all dimensions but the first, shape (B,): as a norm, which reads and derives in one pass each."""
+    dimensions = tuple(range(1, values.dim()))
+    return torch.linalg.vector_norm(values, dim=dimensions).square() / values[0].numel()
+
+
+def perceptual_loss(
+    network_name: str, weights: str | None, style_images: Iterable[Tensor], settings: LossSettings, border: int = 0
+) -> PerceptualLoss:
+    """A PerceptualLoss with the loss network that ``settings`` needs; ``border`` as there."""
+    content, style = layers_of(network_name, settings)
+    network = LossNetwork(network_name, (*content, *style), weights, settings.pooling)
+    return PerceptualLoss(network.to(memory_format=torch.channels_last), style_images, settings, border)

@@ -1,0 +1,1 @@
+"""Per-image optimisation: a picture's own pixels follow the gradient of the objective."""

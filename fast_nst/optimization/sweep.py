@@ -1,0 +1,161 @@
+"""A grid of optimisations over any two settings: one labelled contact sheet, and a CSV with losses and times.
+
+Every finished picture is kept in the run's folder with the settings that made it, so a sweep that was stopped, or that
+grows by a column, draws only what is missing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from argparse import ArgumentError
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from fast_nst.errors import UserError, unknown
+from fast_nst.imaging.images import load_image, save_image
+from fast_nst.imaging.sheets import labelled_sheet
+from fast_nst.networks.loss_network import LossNetwork
+from fast_nst.optimization.multiscale import Optimization, device_of, paint
+from fast_nst.optimization.run import check_outputs
+from fast_nst.optimization.sources import load_sources, network_key, shared_networks
+from fast_nst.settings.optimize import OptimizeSettings, SweepSettings
+from fast_nst.system.files import write_text
+
+MEASURES = ("total", "content", "style", "tv", "structure")
+SETTINGS = {one.name for one in fields(OptimizeSettings)}
+NOT_SWEPT = {"output", "name", "checkpoints", "save_every", "checkpoint_every", "video", "video_every", "progress"}
+NOT_SWEPT |= {"resume", "overwrite"}
+
+
+@dataclass
+class Cell:
+    """One picture of the grid: where it stands, what it is called, its settings, and its files."""
+
+    row: int
+    row_label: str
+    column_label: str
+    settings: OptimizeSettings
+    picture: Path
+
+    @property
+    def label(self) -> str:
+        """Both labels in one line."""
+        return ", ".join(label for label in (self.row_label, self.column_label) if label)
+
+    @property
+    def record(self) -> Path:
+        """Where losses, times and settings are kept."""
+        return self.picture.with_suffix(".json")
+
+
+def sweep(settings: SweepSettings) -> tuple[Path, Path]:
+    """Optimise every picture of the grid, and write the contact sheet and, beside it, the table.
+
+    Returns:
+        the sheet and the CSV.
+    Raises:
+        UserError: anything wrong with any picture's settings, before the first is begun.
+    """
+    folder = Path(settings.checkpoints) / (settings.name or "sweep")
+    sheet = Path(settings.output or folder / "sweep.png")
+    check_outputs(sheet)
+    cells = cells_of(settings, folder / "cells")
+    missing = [cell for cell in cells if settings.overwrite or not _is_done(cell)]
+    for cell in missing:
+        load_sources(cell.settings)
+    device_of(settings)
+    networks = shared_networks(cell.settings for cell in missing)
+    for cell in missing:
+        _draw(cell, networks[network_key(cell.settings)])
+    records = [json.loads(cell.record.read_text()) for cell in cells]
+    _write_sheet(settings, cells, sheet)
+    write_text(sheet.with_suffix(".csv"), _table(settings, cells, records))
+    return sheet, sheet.with_suffix(".csv")
+
+
+def cells_of(settings: SweepSettings, folder: Path) -> list[Cell]:
+    """The pictures of the grid, row by row."""
+    common = {name: getattr(settings, name) for name in SETTINGS - {"output", "overwrite"}}
+    columns = list(_axis(settings.columns, settings.column_values, settings.column_labels))
+    cells = []
+    for row, (row_label, row_changes) in enumerate(_axis(settings.rows, settings.row_values, settings.row_labels)):
+        for column, (column_label, changes) in enumerate(columns):
+            own = OptimizeSettings(**{**common, **row_changes, **changes})
+            cells.append(Cell(row, row_label, column_label, own, folder / f"{row:02d}-{column:02d}.png"))
+    return cells
+
+
+def _axis(name: str | None, values: list[Any], labels: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(label, settings) of every row or column."""
+    if not name:
+        yield "", {}
+    for index, value in enumerate(values):
+        changes = _parsed(value if isinstance(value, dict) else {name: value})
+        yield labels[index] if labels else f"{name} {_shown(changes.get(name, value))}", changes
+
+
+def _parsed(changes: dict[str, Any]) -> dict[str, Any]:
+    """``changes`` with values of the settings' types, read as a config would be."""
+    for name in changes:
+        if name not in SETTINGS - NOT_SWEPT:
+            raise unknown("setting to sweep", name, sorted(SETTINGS - NOT_SWEPT))
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(OptimizeSettings, as_group=False)
+    try:
+        values = parser.parse_object(changes)
+    except ArgumentError as error:
+        raise UserError(" ".join(str(error).split())) from error
+    return {name: values[name] for name in changes}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _draw(cell: Cell, network: LossNetwork) -> None:
+    """Make a picture, and keep it with its losses, times and settings."""
+    optimization = paint(Optimization(cell.settings, network=network), [], cell.label)
+    record = {
+        **optimization.measures(),
+        "steps": optimization.iteration,
+        "evaluations": optimization.evaluations,
+        "seconds": round(optimization.seconds, 2),
+        "settings": asdict(cell.settings),
+    }
+    save_image(optimization.pixels(), cell.picture)
+    write_text(cell.record, json.dumps(record, indent=2) + "\n")
+
+
+def _is_done(cell: Cell) -> bool:
+    if not cell.record.exists() or not cell.picture.exists():
+        return False
+    found, wanted = json.loads(cell.record.read_text())["settings"], asdict(cell.settings)
+    return all(found.get(key) == value for key, value in wanted.items() if key not in NOT_SWEPT)
+
+
+def _write_sheet(settings: SweepSettings, cells: list[Cell], path: Path) -> None:
+    rows: list[list] = [[] for _ in range(cells[-1].row + 1)]
+    for cell in cells:
+        rows[cell.row].append((cell.label, load_image(cell.picture, settings.cell)))
+    save_image(labelled_sheet(rows, settings.cell), path)
+
+
+def _table(settings: SweepSettings, cells: list[Cell], records: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    numbers = (*MEASURES, "steps", "evaluations", "seconds")
+    writer.writerow([settings.rows or "rows", settings.columns or "columns", *numbers])
+    for cell, record in zip(cells, records, strict=True):
+        values = [cell.row_label.removeprefix(f"{settings.rows} "), cell.column_label.removeprefix(f"{settings.columns} ")]
+        writer.writerow([*values, *(f"{record[name]:.6g}" if name in record else "" for name in numbers)])
+    return text.getvalue()

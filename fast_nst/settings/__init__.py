@@ -1,0 +1,1 @@
+"""The settings of every command as plain values, and YAML configs. Never imports torch."""

@@ -1,0 +1,86 @@
+"""What ``fast-nst stylize`` can be told, with the ranges that make sense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fast_nst.errors import UserError
+from fast_nst.settings.validation import in_range
+from fast_nst.style_rows import MAX_STRENGTH
+
+MIN_SIDE = 16
+STROKES = (0.125, 8.0)
+AUTO = "auto"
+TILE = (AUTO, "always", "never")
+
+
+def check_stroke_size(value: float | str) -> None:
+    """Raise a UserError unless ``value`` is auto or a number in range."""
+    if isinstance(value, str) and value != AUTO:
+        raise UserError(f"stroke_size needs to be {AUTO} or a number between {STROKES[0]:g} and {STROKES[1]:g}, got {value}")
+    if value != AUTO:
+        in_range("stroke_size", value, *STROKES)
+
+
+@dataclass
+class StylizeSettings:
+    """Stylise photographs, with a style that ships, a blend of several, or a model of your own.
+
+    Attributes:
+        inputs: photographs, animations, films, folders of photographs, patterns such as 'holiday/*.jpg', or - for standard
+            input.
+        style: a name that `fast-nst styles` lists, a blend such as great_wave:0.7,the_scream:0.3, a run's folder such as
+            checkpoints/great_wave, or an .onnx file.
+        output: the picture to write; for several photographs, a folder; - for standard output (none: beside each photograph,
+            as photo.great_wave.jpg).
+        strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
+        size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is, and 640 for
+            a camera).
+        stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size, 1 as the network does;
+            auto, as large as in a picture of 1280 pixels, if it is larger.
+        preserve_color: keep the photograph's own colours; the style changes light and dark alone.
+        camera: draw what a camera sees instead of files, until Ctrl-C: 0 is the first one; or a device's name. With --output
+            into a film, else in a window.
+        mask: a grey picture that says where to stylise: white is stylised, black is left as it is.
+        stabilize: for films, how much of the norms' statistics is kept from picture to picture, 0 to 1; more flickers less,
+            and follows changes of light more slowly.
+        recursive: look into the folders of folders as well.
+        overwrite: replace pictures that exist; otherwise they are left alone.
+        engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here for many pictures; OpenVINO
+            takes longer to start. `fast-nst engines` lists them.
+            Steadied films and tiles always take onnxruntime on the CPU.
+        provider: what the engine draws on: cpu, cuda, coreml, dml, ... (none: its own choice).
+        tile: draw in tiles, which look as if drawn at once: auto, if the network sees over 12 megapixels; always or never.
+        max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded (none:
+            150 million).
+        threads: processor threads (none: all cores).
+    """
+
+    inputs: list[str]
+    style: str
+    output: str | None = None
+    strength: float = 1.0
+    size: int | None = None
+    stroke_size: float | Literal["auto"] = AUTO
+    preserve_color: bool = False
+    camera: str | None = None
+    mask: str | None = None
+    stabilize: float = 0.5
+    recursive: bool = False
+    overwrite: bool = False
+    engine: str = "onnxruntime"
+    provider: str | None = None
+    tile: Literal["auto", "always", "never"] = "auto"
+    max_pixels: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        in_range("strength", self.strength, 0, MAX_STRENGTH)
+        check_stroke_size(self.stroke_size)
+        in_range("stabilize", self.stabilize, 0, 1)
+        if self.max_pixels is not None:
+            in_range("max_pixels", self.max_pixels, 1, 10**12)
+        in_range("threads", self.threads or 0, 0, 1024)
+        if self.size is not None:
+            in_range("size", self.size, MIN_SIDE, 100_000)

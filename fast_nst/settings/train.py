@@ -1,0 +1,181 @@
+"""The settings of a run as plain values: what the command line, the YAML configs and the run folder hold.
+
+No heavy import lives here, so that ``fast-nst --help`` is immediate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fast_nst.errors import UserError
+from fast_nst.settings.validation import in_range
+
+LOSS_BORDER = 16  # pixels of a crop's edge that training leaves out of the loss
+
+
+@dataclass
+class LossSettings:
+    """What the objective weighs.
+
+    Attributes:
+        content_weight: weight of the content term, the mean over content_layers.
+        style_weight: weight of the style term, the mean over style_layers.
+        tv_weight: weight of the total variation (mean of squares, pictures in [0, 1]).
+        content_layers: layers at which the photograph is kept (empty: the loss network's own choice, relu2_2 for a VGG).
+        style_layers: layers whose Gram matrices are matched (empty: relu1_2, relu2_2, relu3_3, relu4_3 for a VGG).
+        style_layer_weights: a weight for each style layer (empty: the loss network's own choice).
+        style_shares: of several style pictures, a factor of style_weight for each (empty: 1).
+        normalize: divide every term by the energy of its target, so that one pair of weights serves every loss network;
+            false is the classical formula, which sums over layers and wants weights such as 1e5 and 1e10.
+        pooling: the loss network's pooling.
+    """
+
+    content_weight: float = 1.0
+    style_weight: float = 25.0
+    tv_weight: float = 5.0
+    content_layers: list[str] = field(default_factory=list)
+    style_layers: list[str] = field(default_factory=list)
+    style_layer_weights: list[float] = field(default_factory=list)
+    style_shares: list[float] = field(default_factory=list)
+    normalize: bool = True
+    pooling: Literal["max", "average"] = "max"
+
+    def __post_init__(self) -> None:
+        for name in ("content_weight", "style_weight", "tv_weight"):
+            in_range(f"loss.{name}", getattr(self, name), 0, 1e15)
+        for name in ("style_layer_weights", "style_shares"):
+            for weight in getattr(self, name):
+                in_range(f"loss.{name}", weight, 0, 1e15)
+        if self.style_layer_weights and not any(self.style_layer_weights):
+            raise UserError("loss.style_layer_weights are all 0; set at least one of them")
+        if self.content_weight == self.style_weight == 0:
+            raise UserError("loss.content_weight and loss.style_weight are both 0; set at least one of them")
+
+
+@dataclass
+class OptimizerSettings:
+    """How the network learns.
+
+    Attributes:
+        learning_rate: peak rate, of Muon for the kernels and of Adam for all else.
+        muon: move kernels as Muon does, which goes further in the same steps, rather than as Adam.
+        row_rate: rate of the styles' own scales and shifts, as a multiple; each of several styles is seen only now and then.
+        warmup_steps: steps over which the rate rises from 0 to its peak.
+        final_share: the rate at the last step, as a share of the peak (cosine decay).
+        gradient_clip: gradients of a larger norm are scaled down to this one (0: never).
+        style_ramp: share of the run over which the style weight rises from a tenth to all of it; without it, a large
+            weight first teaches a texture that ignores the photograph (none: 0.3, or 0 from a base, which knows better).
+        strength_share: share of the pictures that are drawn at a random strength, half of these between 0 and 1 and half
+            between 1 and 1.5, where the style weight is the strength's square; the others are drawn at 1.
+        refresh: where all of a base is trained, begin with kernels as long as a new network's, which draw the same pictures
+            and turn faster.
+        average: train with an exponential moving average of the weights, and save that, if above 0 (0.999 is usual).
+    """
+
+    learning_rate: float = 2e-3
+    muon: bool = True
+    row_rate: float = 3.0
+    warmup_steps: int = 50
+    final_share: float = 0.02
+    gradient_clip: float = 1.0
+    style_ramp: float | None = None
+    strength_share: float = 0.3
+    refresh: bool = True
+    average: float = 0.0
+
+    def __post_init__(self) -> None:
+        in_range("optimizer.learning_rate", self.learning_rate, 1e-8, 1)
+        in_range("optimizer.row_rate", self.row_rate, 0, 1000)
+        in_range("optimizer.warmup_steps", self.warmup_steps, 0, 10**9)
+        in_range("optimizer.final_share", self.final_share, 0, 1)
+        in_range("optimizer.gradient_clip", self.gradient_clip, 0, 1e9)
+        in_range("optimizer.style_ramp", self.style_ramp or 0, 0, 1)
+        in_range("optimizer.strength_share", self.strength_share, 0, 1)
+        in_range("optimizer.average", self.average, 0, 0.999999)
+
+
+@dataclass
+class TrainSettings:
+    """Train a style: a painting and photographs become a checkpoint, an ONNX model and pictures to look at.
+
+    Attributes:
+        style: the painting, a picture file, or a list of them for a network of several styles (none: one that the package
+            draws).
+        data: folder of photographs, or a list of them; a COCO folder is known by its train2017 (none: scenes that the
+            package draws).
+        name: name of the style and of its folder (none: the painting's file name; several styles are called by their
+            files' names, and base together).
+        checkpoints: folder in which the run's own folder is made.
+        base: start from a trained network: base, which ships in the package, a run's folder or a checkpoint (none: from
+            scratch). On the command line, --from.
+        finetune: with a base, train all of the network, or only the new style's scales and shifts (norm), which keeps the
+            base's styles in the model; strong gives styles that the base has, known by their pictures' file names, a row
+            for strength 1.5 each.
+        preset: the network, fast or johnson (Johnson et al. 2016); a base brings its own.
+        width: channels of the network (none: 48 for fast, 32 for johnson, a base's own).
+        loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
+        loss_weights: its weights in torchvision's keys, .pth or .safetensors (none: torchvision's own, downloaded once).
+        loss: what the objective weighs.
+        optimizer: how the network learns.
+        style_size: longer side of the painting in pixels, which sets the size of the strokes.
+        image_size: side of the training crops in pixels.
+        loss_border: pixels along the edge of a crop that do not count in the loss, as its network pads there (none: 16, an
+            eighth of image_size at most).
+        batch_size: photographs a step, on each device.
+        steps: length of the training (none: 4000, or 600 from a base).
+        preview_photos: photographs to show progress on (none: of val2017 where there is one, else the first of data).
+        preview_every: steps between previews (none: one after 8 seconds, then one a minute).
+        checkpoint_every: steps between checkpoints (none: a tenth of the run, 1000 at most).
+        workers: processes that decode photographs (none: chosen by the number of cores).
+        seed: of weights, photographs and crops; on the CPU of one machine, one seed gives one result to the last bit, on a
+            GPU only with --trainer.deterministic true.
+        compile: compile the networks with torch.compile where that works.
+        resume: go on with the run in the folder, to its end or to a larger number of steps.
+        overwrite: replace the run in the folder.
+        trainer: any argument of Lightning's Trainer, as --trainer.accelerator gpu --trainer.devices 8.
+    """
+
+    style: str | list[str] | None = None
+    data: str | list[str] | None = None
+    name: str | None = None
+    checkpoints: str = "checkpoints"
+    base: str | None = None
+    finetune: Literal["all", "norm", "strong"] = "all"
+    preset: str = "fast"
+    width: int | None = None
+    loss_network: str = "lite"
+    loss_weights: str | None = None
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    style_size: int = 640
+    image_size: int = 256
+    loss_border: int | None = None
+    batch_size: int = 4
+    steps: int | None = None
+    preview_photos: list[str] = field(default_factory=list)
+    preview_every: int | None = None
+    checkpoint_every: int | None = None
+    workers: int | None = None
+    seed: int = 0
+    compile: bool = False
+    resume: bool = False
+    overwrite: bool = False
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        in_range("style_size", self.style_size, 32, 8192)
+        in_range("image_size", self.image_size, 32, 4096)
+        in_range("batch_size", self.batch_size, 1, 4096)
+        in_range("loss_border", self.loss_border or 0, 0, self.image_size // 4)
+        in_range("seed", self.seed, 0, 2**31)
+        in_range("workers", self.workers or 0, 0, 256)
+        for name in ("steps", "preview_every", "checkpoint_every"):
+            if getattr(self, name) is not None:
+                in_range(name, getattr(self, name), 1, 10**9)
+        if self.resume and self.overwrite:
+            raise UserError("--resume goes on with a run, --overwrite replaces it; give one of them")
+
+    def border(self) -> int:
+        """``loss_border``, or its default."""
+        return min(LOSS_BORDER, self.image_size // 8) if self.loss_border is None else self.loss_border

@@ -1,0 +1,1 @@
+"""Photographs, films and cameras drawn by trained models. Never imports torch."""

@@ -1,0 +1,70 @@
+"""What can be done with a stylised picture beside its photograph, on uint8 RGB (H, W, 3): light, colours, masks, size.
+
+None of it needs a model or torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from fast_nst.imaging.images import RESAMPLING
+
+STRIP = 256  # rows that are mixed at once
+MASK_EDGE = 0.01  # softness of a mask's edges, a share of the longer side
+
+
+def mixed(pictures: Sequence[tuple[np.ndarray, float | np.ndarray]]) -> np.ndarray:
+    """uint8 sRGB pictures (..., H, W, 3) mixed by their shares, as lamps would mix: in linear light, strip by strip.
+
+    A share is a number, or (H, W, 1) for one of every pixel.
+    """
+    wanted = [(picture, share) for picture, share in pictures if np.any(share)]
+    if len(wanted) == 1 and np.all(wanted[0][1] == 1):
+        return wanted[0][0]
+    result = np.empty(np.broadcast_shapes(*(picture.shape for picture, _ in wanted)), np.uint8)
+    for top in range(0, result.shape[-3], STRIP):
+        rows = np.s_[..., top : top + STRIP, :, :]
+        result[rows] = _mixed_light([(picture[rows], _rows_of(share, rows)) for picture, share in wanted])
+    return result
+
+
+def _mixed_light(pictures: Sequence[tuple[np.ndarray, float | np.ndarray]]) -> np.ndarray:
+    light = sum(np.asarray(share, np.float32) * SRGB_TO_LIGHT[picture] for picture, share in pictures)
+    light = np.clip(light, 0, 1)
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+    return np.rint(srgb * 255).astype(np.uint8)
+
+
+def _rows_of(share: float | np.ndarray, rows: tuple) -> float | np.ndarray:
+    return share[rows] if np.ndim(share) else share
+
+
+def _srgb_to_light() -> np.ndarray:
+    """The light of each of 256 sRGB values, in [0, 1] (IEC 61966-2-1)."""
+    srgb = np.arange(256, dtype=np.float32) / 255
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+SRGB_TO_LIGHT = _srgb_to_light()
+
+
+def with_colours_of(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """The luminance of ``picture`` with the chroma of ``photo`` (Y and CbCr of Rec. 601; Gatys et al. 2016, sec. 3.2)."""
+    luminance = Image.fromarray(picture).convert("YCbCr").getchannel("Y")
+    _, blue, red = Image.fromarray(photo).convert("YCbCr").split()
+    return np.asarray(Image.merge("YCbCr", (luminance, blue, red)).convert("RGB"))
+
+
+def soft_mask(mask: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Where to stylise, float32 (H, W, 1) in [0, 1]: ``mask``'s grey fitted to ``size`` (width, height), edges softened."""
+    grey = mask.convert("L").resize(size, Image.Resampling.BILINEAR)
+    soft = grey.filter(ImageFilter.GaussianBlur(MASK_EDGE * max(size) / 2))
+    return np.asarray(soft, np.float32)[..., None] / 255
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """``pixels`` at ``size`` (width, height)."""
+    return np.asarray(Image.fromarray(pixels).resize(size, RESAMPLING))

@@ -1,0 +1,182 @@
+"""Pictures through exported models, with onnxruntime alone: this module never imports torch."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from fast_nst.errors import UserError, unknown
+from fast_nst.imaging.images import to_rgb
+from fast_nst.inference.model import Model
+from fast_nst.settings.stylize import AUTO, MIN_SIDE, STROKES, TILE, check_stroke_size
+from fast_nst.settings.validation import in_range
+from fast_nst.style_rows import MAX_STRENGTH
+from fast_nst.stylize.effects import mixed, resized, soft_mask, with_colours_of
+from fast_nst.stylize.library import Part, parse_blend, plan_blend
+
+if TYPE_CHECKING:
+    from fast_nst.inference.deflicker import SteadyModel
+
+MAX_PIXELS = 24_000_000  # of a picture that is drawn whole, in some 7 GB
+TILED_ABOVE = 12_000_000  # pixels; from here on tiles take no longer, and a fraction of the memory
+BATCH_PIXELS = 4_000_000  # of the pictures that are drawn together, about a gigabyte at work
+AUTO_SIDE = 1280  # pixels of the longer side, above which strokes grow with the picture if --stroke_size is auto
+CPU = "cpu"
+Pixels = TypeVar("Pixels", np.ndarray, Image.Image)
+
+
+class Stylizer:
+    """A style, a blend of styles, or a trained model, ready to draw; threads may share it.
+
+    ``Stylizer("great_wave:0.7,the_scream:0.3", strength=0.8)(picture)``
+
+    Args:
+        style: names of styles with their weights, a run's folder or an ``.onnx`` file.
+        threads: processor threads; None is all cores.
+        strength: 0 is the photograph, 1 the style; up to 1.5 exaggerates it.
+        stroke_size: 2 draws strokes twice as large: the network sees the picture at half its size; auto, see `seen_size`.
+        preserve_color: keep the photograph's own colours, and take light and dark alone from the style.
+        engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here.
+        provider: what the engine draws on: cpu, cuda, coreml, ...; None is its own choice.
+        tile: draw in tiles, which look as if drawn at once: auto, if the network sees over 12 megapixels; always or never.
+    Raises:
+        UserError: no such style, model or engine, weights that make no blend, or a number out of range.
+    """
+
+    def __init__(
+        self,
+        style: str | Path,
+        threads: int | None = None,
+        strength: float = 1.0,
+        stroke_size: float | str = 1.0,
+        preserve_color: bool = False,
+        engine: str = "onnxruntime",
+        provider: str | None = None,
+        tile: str = "auto",
+    ) -> None:
+        in_range("strength", strength, 0, MAX_STRENGTH)
+        check_stroke_size(stroke_size)
+        if tile not in TILE:
+            raise unknown("tile", tile, TILE)
+        models = {"threads": threads, "engine": engine, "provider": provider}
+        self.parts = [_Part(part, strength, tile, models) for part in plan_blend(parse_blend(str(style)))]
+        self.metadata = self.parts[0].model.metadata
+        self.stroke_size, self.preserve_color = stroke_size, preserve_color
+
+    def __call__(self, picture: Pixels, mask: Image.Image | None = None) -> Pixels:
+        """Stylise a Pillow image, uint8 RGB (H, W, 3), or a batch (B, H, W, 3); the result is of the same kind and shape.
+
+        Args:
+            mask: stylise where it is white, leave the photograph where it is black; it is fitted to the picture, and its
+                edges are softened.
+        Raises:
+            UserError: a picture under 16 pixels a side, or with ``tile`` never too large for memory.
+        """
+        if isinstance(picture, Image.Image):
+            return Image.fromarray(self(np.asarray(to_rgb(picture)), mask))
+        batch = picture if picture.ndim == 4 else picture[None]
+        _check_sides(*batch.shape[1:3])
+        result = mixed([(self._drawn(part, batch), part.share) for part in self.parts])
+        if self.preserve_color:
+            result = np.stack([with_colours_of(*pair) for pair in zip(result, batch, strict=True)])
+        if mask is not None:
+            inside = soft_mask(mask, batch.shape[2:0:-1])
+            result = mixed([(result, inside), (batch, 1 - inside)])
+        return result if picture.ndim == 4 else result[0]
+
+    def together(self, height: int, width: int) -> int:
+        """How many pictures of a size to draw at once for speed: several on an accelerator, one on a processor.
+
+        There, batches of 4 and 8 took 6 to 12 % longer a picture (onnxruntime, one thread, 256 x 256 and 512 x 512).
+        """
+        if any(part.tile == "always" or part.model.engine.provider == CPU for part in self.parts):
+            return 1
+        return max(1, BATCH_PIXELS // (height * width))
+
+    def for_film(self, stabilize: float) -> Stylizer:
+        """A stylizer for the pictures of one film, in their order, which flickers less; see ``SteadyModel``.
+
+        Args:
+            stabilize: how much of the norms' statistics is kept from picture to picture, 0 to 1.
+        """
+        in_range("stabilize", stabilize, 0, 1)
+        film = copy.copy(self)
+        film.parts = [part.steadied(stabilize) for part in self.parts] if stabilize else self.parts
+        return film
+
+    def _drawn(self, part: _Part, batch: np.ndarray) -> np.ndarray:
+        size = batch.shape[2:0:-1]
+        seen = seen_size(size, self.stroke_size)
+        part.check_memory(seen)
+        if seen == size:
+            return part.draw(batch)
+        drawn = part.draw(np.stack([resized(picture, seen) for picture in batch]))
+        return np.stack([resized(picture, size) for picture in drawn])
+
+
+def seen_size(size: tuple[int, int], stroke_size: float | str) -> tuple[int, int]:
+    """Width and height at which the network sees a picture of ``size``; its result is brought back to that.
+
+    A network draws strokes of some pixels, whatever it is given: in a telephone's photograph they are a fine grain. With
+    ``stroke_size`` auto they are as large as in a picture of 1,280 pixels, for pictures larger than that; a number divides
+    the sides.
+    """
+    if stroke_size == AUTO:
+        stroke_size = min(max(1.0, max(size) / AUTO_SIDE), STROKES[1])
+    width, height = (max(MIN_SIDE, round(side / stroke_size)) for side in size)
+    return width, height
+
+
+def _check_sides(height: int, width: int) -> None:
+    if min(height, width) < MIN_SIDE:
+        raise UserError(f"the picture needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}; enlarge it first")
+
+
+class _Part:
+    """One model's part of a blend; without a row ``identity``, strength mixes its picture with the photograph.
+
+    Args:
+        part: which model and rows.
+        models: arguments of ``Model``.
+    """
+
+    def __init__(self, part: Part, strength: float, tile: str, models: dict[str, Any]) -> None:
+        self.path, self.share, self.tile, self.threads = part.model, part.share, tile, models["threads"]
+        self.model = Model(part.model, **models)
+        self.strength = 1.0 if self.model.has_identity else strength
+        self.weights = self.model.weights(part.rows, strength if self.model.has_identity else 1.0)
+        self.steady: SteadyModel | None = None
+
+    def check_memory(self, size: tuple[int, int]) -> None:
+        """Raise a UserError if pictures of ``size`` are too large to be drawn whole, and must be."""
+        if size[0] * size[1] > MAX_PIXELS and self.tile == "never":
+            megapixels = size[0] * size[1] / 1e6
+            raise UserError(
+                f"the picture has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} fit in memory at once; "
+                "draw it with --tile auto, or reduce it with --size 4000"
+            )
+
+    def draw(self, batch: np.ndarray) -> np.ndarray:
+        return mixed([(self._drawn(batch), self.strength), (batch, 1 - self.strength)])
+
+    def _drawn(self, batch: np.ndarray) -> np.ndarray:
+        if self.steady:
+            return self.steady(batch)
+        if self.tile == "always" or (self.tile == "auto" and batch.shape[1] * batch.shape[2] > TILED_ABOVE):
+            from fast_nst.inference.tiling import tiled
+
+            pictures = [tiled(self.model, picture, self.weights) for picture in batch]
+            return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
+        return self.model(batch, self.weights)
+
+    def steadied(self, stabilize: float) -> _Part:
+        """This part for one film: it remembers the pictures before."""
+        from fast_nst.inference.deflicker import SteadyModel
+
+        part = copy.copy(self)
+        part.steady = SteadyModel(self.path, self.weights, stabilize, self.threads)
+        return part

@@ -1,0 +1,1 @@
+"""Files, signals, memory and the machine. Never imports torch."""

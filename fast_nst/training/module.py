@@ -1,0 +1,187 @@
+"""Training of a TransformerNet: Johnson et al. (2016), sec. 4.1, with Lightning.
+
+A step, read aloud, is the method: stylise photographs, judge them under the loss network, follow the gradient.
+
+Departures from the paper: Muon instead of Adam for the kernels; the style weight rises over the first part of the run and
+the learning rate falls over the whole of it, so that a short run keeps the photograph and a long one ends clean. One network
+learns several styles, in turn (Dumoulin et al. 2017), and every strength between the photograph and beyond the style: a
+picture of strength t is drawn by t of the style's row and 1 - t of ``identity``, and judged with t^2 of the style weight.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from fast_nst.losses.perceptual import PerceptualLoss
+from fast_nst.losses.terms import LossTerms
+from fast_nst.networks.transformer_net import TransformerNet
+from fast_nst.runs.state_schema import number
+from fast_nst.settings.train import OptimizerSettings
+from fast_nst.style_rows import IDENTITY, MAX_STRENGTH
+from fast_nst.training.optimizer import Muon
+
+Network = Callable[[Tensor, Tensor], Tensor]
+Criterion = Callable[..., LossTerms]
+FIRST_STYLE_SHARE = 0.1
+
+
+class StyleTransferModule(pl.LightningModule):
+    """A TransformerNet and the loss that trains it.
+
+    The criterion is frozen and known from the settings, so it is kept out of the module's parameters: it is not saved,
+    averaged or synchronised between devices.
+
+    Args:
+        network: the network to train.
+        criterion: the perceptual loss.
+        settings: learning rate and schedules.
+        steps: length of the run.
+        rows: the network's rows that are trained, in the order of the criterion's style pictures.
+        seed: of the strengths.
+        beyond: learn strengths beyond 1 alone, for strong rows.
+    """
+
+    def __init__(
+        self,
+        network: TransformerNet,
+        criterion: PerceptualLoss,
+        settings: OptimizerSettings,
+        steps: int,
+        rows: Sequence[int] | None = None,
+        seed: int = 0,
+        beyond: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
+        self.rows = network.painted_rows if rows is None else list(rows)
+        self.__dict__["criterion"] = criterion
+        self.last_terms: dict[str, Tensor] = {}
+        self.last_pictures: Tensor | None = None
+        self.usual = MAX_STRENGTH if beyond else 1.0  # strength of most pictures
+        self.random = (1.0, MAX_STRENGTH) if beyond else (0.0, 1.0, MAX_STRENGTH)  # equal shares fall between neighbours
+        self.rate_factor = 1.0  # of the learning rate; lower after a divergence
+
+    checkpoint_schema = {"rate_factor": number(0, 1)}  # what it adds to a checkpoint and takes from one
+    term_names = LossTerms._fields
+
+    def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
+        terms = self.terms(photos)
+        self._log_terms(terms)
+        return terms.total
+
+    def terms(self, photos: Tensor, network: Network | None = None, criterion: Criterion | None = None) -> LossTerms:
+        """The objective on one batch of photographs (B, 3, H, W) in [0, 1], at this step's styles and strengths.
+
+        ``network`` and ``criterion`` stand in for the module's own.
+        """
+        photos = photos.contiguous(memory_format=torch.channels_last)
+        style, strengths = self.styles_of_step(len(photos)), self.strengths_of_step(len(photos))
+        rows = torch.tensor(self.rows)[style]
+        network = self.network if network is None else network
+        criterion = self.criterion if criterion is None else criterion
+        pictures = network(photos, self.network.mixture(rows, strengths, like=photos))
+        self.last_pictures = pictures.detach()
+        shares = self.style_share() * strengths.square()
+        return criterion(pictures, photos, style.to(photos.device), shares.to(photos.device))
+
+    @torch.no_grad()
+    def stylised(self, photos: Tensor, style: int) -> Tensor:
+        """``photos`` (B, 3, H, W) of any size under the style picture ``style``, outside of training."""
+        self.network.eval()
+        photos = photos.to(self.device)
+        weights = self.network.mixture([self.rows[style]] * len(photos), self.usual, like=photos)
+        pictures = self.network.forward(photos, weights)  # past torch.compile: every photo has its own size
+        self.network.train()
+        return pictures
+
+    def styles_of_step(self, count: int) -> Tensor:
+        """The style picture of each photograph of this step's batch, (B,): in turn, over steps and processes."""
+        first = (self.global_step * self._processes() + self.global_rank) * count
+        return torch.arange(first, first + count) % len(self.rows)
+
+    def strengths_of_step(self, count: int) -> Tensor:
+        """The strength of each picture of this step's batch, (B,): the usual 1, or for `strength_share` random.
+
+        Of the random ones, half are short of the style, in [0, 1], and half beyond it, in [1, 1.5]. Where strong rows learn,
+        1.5 is usual and [1, 1.5] random.
+        """
+        if IDENTITY not in self.network.styles:
+            return torch.ones(count)
+        numbers = np.random.default_rng((self.seed, self.global_step, self.global_rank))
+        random = numbers.random(count) < self.settings.strength_share
+        places = np.linspace(0, 1, len(self.random))
+        return torch.from_numpy(np.where(random, np.interp(numbers.random(count), places, self.random), self.usual)).float()
+
+    def _processes(self) -> int:
+        return self.trainer.world_size if self._trainer is not None else 1
+
+    def style_share(self) -> float:
+        """Factor of the style weight at this step: from 0.1 to 1 over the first ``style_ramp`` of the run."""
+        ramp = (self.settings.style_ramp or 0.0) * self.steps
+        if self.global_step >= ramp:
+            return 1.0
+        return FIRST_STYLE_SHARE + (1 - FIRST_STYLE_SHARE) * self.global_step / ramp
+
+    def configure_optimizers(self) -> dict:
+        rate, rows = self.settings.learning_rate, {id(table) for table in self.network.tables().values()}
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        shared = [parameter for parameter in trained if id(parameter) not in rows]
+        groups = [
+            {"params": [parameter for parameter in shared if parameter.ndim == 4], "orthogonal": self.settings.muon},
+            {"params": [parameter for parameter in shared if parameter.ndim != 4]},
+            {"params": [parameter for parameter in trained if id(parameter) in rows], "lr": rate * self.settings.row_rate},
+        ]
+        optimizer = Muon([group for group in groups if group["params"]], rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def learning_rate_share(self, step: int) -> float:
+        """Share of the peak rate at ``step``: a warm-up times a cosine from 1 to ``final_share``, and ``rate_factor``."""
+        warmup = min(1.0, (step + 1) / (self.settings.warmup_steps + 1))
+        cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / self.steps))
+        return self.rate_factor * warmup * (self.settings.final_share + (1 - self.settings.final_share) * cosine)
+
+    def on_fit_start(self) -> None:
+        self.criterion.to(self.device)
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["network"] = dict(self.network.config)
+        checkpoint["rate_factor"] = self.rate_factor
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.rate_factor = checkpoint.get("rate_factor", 1.0)
+
+    def _log_terms(self, terms: LossTerms) -> None:
+        self.last_terms = {name: value.detach() for name, value in terms._asdict().items()}
+        shown = {"loss": terms.total, "content": terms.content, "style": terms.style, "r": terms.structure}
+        self.log_dict(shown, prog_bar=True, logger=False)
+        self.log_dict({f"train/{name}": value for name, value in terms._asdict().items()})
+
+
+def compile_networks(module: StyleTransferModule, photos: Tensor) -> bool:
+    """Compile the module's networks with torch.compile, or say in one line why they stay as they are.
+
+    Tried out on one batch of ``photos``, since most failures (no C++ compiler, an unsupported machine) show at the first
+    call.
+    """
+    network, criterion = torch.compile(module.network), torch.compile(module.criterion)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module.terms(photos, network, criterion).total.backward()
+    except Exception as error:  # whatever the compiler cannot do, training without it can
+        reason = str(error).strip().splitlines()
+        warnings.warn(f"training without torch.compile, which failed: {(reason or ['no reason given'])[0]}", stacklevel=2)
+        return False
+    finally:
+        module.zero_grad()
+    module.network.compile()
+    module.criterion.compile()
+    return True
