@@ -157,21 +157,21 @@ def structure_correlation(features: Tensor, reference: Tensor) -> Tensor:
     """How much of a photograph is still there: structure r.
 
     Pearson's correlation, over pixels, of each channel of ``features`` with the same channel of ``reference``, averaged
-    over channels and pictures. Channels that are constant in either map count as 0. Content distance cannot tell a
+    over channels. Channels that are constant in either map count as 0. Content distance cannot tell a
     stylised photograph from a texture that ignores it; this can.
 
     Args:
         features: activations of the result, shape (B, C, H, W).
         reference: activations of the photograph, same shape.
     Returns:
-        a scalar in [-1, 1].
+        one number for each picture, shape (B,), in [-1, 1].
     """
     a = at_least_float32(features).flatten(2)  # (B, C, H*W)
     b = at_least_float32(reference).flatten(2)
     a = a - a.mean(2, keepdim=True)
     b = b - b.mean(2, keepdim=True)
     norms = (a.square().sum(2) * b.square().sum(2)).sqrt()
-    return ((a * b).sum(2) / norms.clamp_min(1e-12)).mean()
+    return ((a * b).sum(2) / norms.clamp_min(1e-12)).mean(1)
 
 
 def at_least_float32(values: Tensor) -> Tensor:

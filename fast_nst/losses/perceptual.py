@@ -5,6 +5,9 @@ Images are float RGB in [0, 1], shape (B, 3, H, W); normalisation happens inside
 Departures from the paper:
 - every term is divided by the energy of its target and averaged over layers, so one pair of weights serves every loss
   network; ``normalize=False`` gives the sums of the paper, as pytorch/examples computes them;
+- the content term compares patterns: features with each channel's mean and contrast taken out, so that a painting may ask
+  for any contrast (``pattern_distance``);
+- the style term has a distance between colors beside the Gram matrices (``palette_distance``);
 - total variation is a mean of squares;
 - ``border`` leaves the features along the edge out. The loss network pads with zeros, which are in the features of the
   edge and so in the Gram matrices; a network that meets the painting's statistics with them misses them everywhere else
@@ -18,8 +21,18 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from fast_nst.functional.features import at_least_float32, gram_matrix, structure_correlation, total_variation, without_edge
-from fast_nst.losses.terms import Features, LossTerms, layers_of, picture_shares, style_layer_weights
+from fast_nst.functional.features import gram_matrix, structure_correlation, total_variation, without_edge
+from fast_nst.losses.terms import (
+    Features,
+    LossTerms,
+    layers_of,
+    palette,
+    palette_distance,
+    pattern_distance,
+    picture_shares,
+    squared_distance,
+    style_layer_weights,
+)
 from fast_nst.networks.loss_network import LossNetwork, check_image_size
 from fast_nst.settings.train import LossSettings
 from fast_nst.settings.validation import in_range
@@ -45,9 +58,11 @@ class PerceptualLoss(nn.Module):
         self.network, self.settings, self.border = network, settings, border
         self.content_layers, self.style_layers = layers_of(network.name, settings)
         self.layer_weights = style_layer_weights(network.name, settings)
-        targets = [self._style_targets(image) for image in style_images]
+        images = list(style_images)
+        targets = [self._style_targets(image) for image in images]
         self.styles = len(targets)
         self.register_buffer("shares", picture_shares(self.styles, settings), persistent=False)
+        self.register_buffer("palettes", torch.cat([palette(image[None]) for image in images]), persistent=False)
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", torch.cat([target[layer] for target in targets]), persistent=False)
 
@@ -78,36 +93,48 @@ class PerceptualLoss(nn.Module):
         """As ``forward``, with the content targets at hand."""
         features, weights = self.features(pictures), self.settings
         content = weights.content_weight * self.content_loss(features, targets).mean()
+        style_loss = weights.style_weight * self.style_loss(features, style)
+        if weights.normalize and weights.palette_weight:
+            style_loss = style_loss + weights.palette_weight * self.palette_loss(pictures, style)
         own_share = self.shares[0] if style is None else self.shares[style]
-        style_loss = weights.style_weight * (style_share * own_share * self.style_loss(features, style)).mean()
+        style_loss = (style_share * own_share * style_loss).mean()
         tv = weights.tv_weight * total_variation(pictures)
         return LossTerms(content + style_loss + tv, content, style_loss, tv, self.structure(features, targets))
 
     def content_loss(self, features: Features, targets: Features) -> Tensor:
-        """Mean squared difference of features at the content layers (Johnson et al. 2016, eq. 2), shape (B,).
+        """Distance of features at the content layers, shape (B,).
 
-        Mean over layers of |F - T|^2 / |T|^2; the sum of |F - T|^2 / (C H W) if not normalised.
+        The mean over layers of ``pattern_distance`` or of |F - T|^2 / |T|^2; if not normalized, the sum of
+        |F - T|^2 / (C H W) (Johnson et al. 2016, eq. 2).
         """
-        distances = [self._distance(features[layer], targets[layer]) for layer in self.content_layers]
+        by_pattern = self.settings.by_pattern
+        distances = [
+            pattern_distance(features[layer], targets[layer]) if by_pattern else self._distance(features[layer], targets[layer])
+            for layer in self.content_layers
+        ]
         return self._combined(distances, [1.0] * len(distances))
 
     def style_loss(self, features: Features, style: Tensor | None = None) -> Tensor:
         """Mean squared difference of Gram matrices at the style layers (Johnson et al. 2016, eq. 4), shape (B,).
 
-        Mean over layers of |G - T|^2 / |T|^2, weighted by the layers' weights; the sum of |G - T|^2 / C^2 if not normalised.
+        Mean over layers of |G - T|^2 / |T|^2, weighted by the layers' weights; the sum of |G - T|^2 / C^2 if not normalized.
         """
         distances = []
         for layer in self.style_layers:
-            gram, target = gram_matrix(features[layer]), getattr(self, f"gram_{layer}")
-            rows = target[:1].expand_as(gram) if style is None else target[style]
-            distances.append(self._distance(gram, rows))
+            gram = gram_matrix(features[layer])
+            distances.append(self._distance(gram, _rows(getattr(self, f"gram_{layer}"), style, len(gram))))
         return self._combined(distances, self.layer_weights)
+
+    def palette_loss(self, pictures: Tensor, style: Tensor | None = None) -> Tensor:
+        """``palette_distance`` of ``pictures``, without their border, to the style pictures, shape (B,)."""
+        inner = without_border(pictures, self.border / min(pictures.shape[-2:]))
+        return palette_distance(inner, _rows(self.palettes, style, len(pictures)))
 
     @torch.no_grad()
     def structure(self, features: Features, targets: Features) -> Tensor:
-        """Structure r averaged over the content layers, in [-1, 1]."""
-        values = [structure_correlation(features[layer], targets[layer]) for layer in self.content_layers]
-        return torch.stack(values).mean()
+        """Structure r at the first content layer, shape (B,), in [-1, 1]."""
+        layer = self.content_layers[0]
+        return structure_correlation(features[layer], targets[layer])
 
     def features(self, images: Tensor, layers: Sequence[str] | None = None) -> Features:
         """The loss network's features of ``images`` at ``layers`` (default: all that count), without ``border``."""
@@ -118,9 +145,7 @@ class PerceptualLoss(nn.Module):
         return {layer: without_border(value, share) for layer, value in features.items()}
 
     def _distance(self, value: Tensor, target: Tensor) -> Tensor:
-        value, target = at_least_float32(value), at_least_float32(target)
-        distance = _mean_square(value - target)
-        return distance / _mean_square(target).clamp_min(1e-12) if self.settings.normalize else distance
+        return squared_distance(value, target, self.settings.normalize)
 
     def _combined(self, distances: list[Tensor], weights: Sequence[float]) -> Tensor:
         total = sum(weight * distance for weight, distance in zip(weights, distances, strict=True))
@@ -139,10 +164,9 @@ def without_border(features: Tensor, share: float) -> Tensor:
     return without_edge(features, min(round(share * side), (side - 1) // 2))
 
 
-def _mean_square(values: Tensor) -> Tensor:
-    """Over all dimensions but the first, shape (B,): as a norm, which reads and derives in one pass each."""
-    dimensions = tuple(range(1, values.dim()))
-    return torch.linalg.vector_norm(values, dim=dimensions).square() / values[0].numel()
+def _rows(targets: Tensor, style: Tensor | None, count: int) -> Tensor:
+    """The target of each of ``count`` pictures, by its row ``style``; None is row 0."""
+    return targets[:1].expand(count, *targets.shape[1:]) if style is None else targets[style]
 
 
 def perceptual_loss(

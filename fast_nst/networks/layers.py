@@ -88,6 +88,32 @@ class Residual(nn.Module):
         return x + self.second(self.first(x, style), style)
 
 
+class CoarseStage(nn.Module):
+    """x + residual blocks at half of the scale of x and twice the channels, where a convolution sees twice as far.
+
+    x + up(blocks(down(x))): ``down`` has stride 2, ``up`` is a 1 x 1 convolution with a norm and bilinear upsampling. The
+    norm's scales start at 0.2, so that a new stage adds little.
+
+    Args:
+        channels: of x, whose sides are even.
+        blocks: number of residual blocks.
+        styles: rows of the tables.
+    """
+
+    def __init__(self, channels: int, blocks: int, styles: int) -> None:
+        super().__init__()
+        self.down = ConvNorm(channels, 2 * channels, 3, styles, stride=2)
+        self.trunk = nn.ModuleList(Residual(2 * channels, styles) for _ in range(blocks))
+        self.up = ConvNorm(2 * channels, channels, 1, styles, activate=False)
+        nn.init.constant_(self.up.norm.scale, 0.2)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        coarse = self.down(x, style)
+        for block in self.trunk:
+            coarse = block(coarse, style)
+        return x + F.interpolate(self.up(coarse, style), scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
 class UpsampleConvNorm(ConvNorm):
     """Upsampling by 2, then ConvNorm: no checkerboard (Odena et al. 2016)."""
 

@@ -41,6 +41,7 @@ class Architecture:
         paths: layer name -> path of the module in the classifier, in the order of computation.
         weights: torchvision's weights, or None where they ship with this package.
         content_layers, style_layers: what is compared unless told otherwise.
+        pattern_layers: content layers where patterns are compared; empty is the content layers.
         style_weights: a weight for each style layer, of normalised losses; empty is 1 for all.
         mean, std: the normalisation of the input, RGB in [0, 1].
     """
@@ -50,6 +51,7 @@ class Architecture:
     weights: models.WeightsEnum | None
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
+    pattern_layers: tuple[str, ...] = ()
     style_weights: tuple[float, ...] = ()
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -90,6 +92,7 @@ def _lite() -> nn.Module:
 
 _VGG_LAYERS = {
     "content_layers": ("relu2_2",),
+    "pattern_layers": ("relu2_2", "relu4_2"),  # lines, and what a face or a letter is made of
     "style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
     "style_weights": (0.3, 1.0, 1.4, 1.3),  # relu1_2 is matched first and asks for grain; strokes lie deeper
 }

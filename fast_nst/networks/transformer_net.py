@@ -1,13 +1,15 @@
 """TransformerNet: the image transformation network of Johnson et al. (2016). It has nothing to do with attention.
 
 A photograph goes in, the stylised picture comes out, in one pass. Images are float RGB in [0, 1], shape (B, 3, H, W), any
-size from 16 x 16 up; the result has the same size. Two presets:
+size from 16 x 16 up; the result has the same size. Three presets:
 
 - ``johnson``: the network of the paper's supplement as its readers know it: 9 x 9 convolution, two of stride 2, five
   residual blocks, two nearest-neighbour upsamplings with convolutions, 9 x 9 convolution.
 - ``fast``: everything heavy happens at a quarter of the scale, reached by space to depth; bilinear upsampling and
   convolutions lead back, and a shortcut at half scale carries the photograph's lines past the trunk. (Sub-pixel
   convolutions would be as fast, but drew blocks of 4 pixels; nearest-neighbour upsampling drew a hatching.)
+- ``deep``: ``fast`` with the middle of its trunk at an eighth of the scale, where twice the channels cost half: as many
+  multiplications, twice the weights, and strokes are seen whole.
 
 A style is a row of the norms' tables and of the last layer's. The row called ``identity`` is the photograph itself: it
 silences the last convolution and lets the photograph past, so mixing it with another row sets that style's strength; a row
@@ -20,18 +22,25 @@ thin frame along mirrored borders); no fractional strides and no tanh at the end
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fast_nst.errors import UserError, unknown
-from fast_nst.networks.layers import ConvNorm, Picture, Residual, SmoothUpsampleConvNorm, UpsampleConvNorm, set_borders
+from fast_nst.networks.layers import (
+    CoarseStage,
+    ConvNorm,
+    Picture,
+    Residual,
+    SmoothUpsampleConvNorm,
+    UpsampleConvNorm,
+    set_borders,
+)
 from fast_nst.style_rows import IDENTITY, is_style, row_weights
 
-PRESETS = ("fast", "johnson")
-DEFAULT_WIDTHS = {"fast": 48, "johnson": 32}
 MIN_SIDE = 16
 TABLES = {"scale", "shift", "colour", "gate"}  # parameters with a row for each style
 MAX_STYLES = 1024
@@ -61,11 +70,13 @@ class JohnsonNet(nn.Module):
         x = photos
         for block in (*self.down, *self.trunk, *self.up):
             x = block(x, style)
-        return self.out(x, _pad_to_multiple_of_4(photos), style)
+        return self.out(x, _padded(photos, 4), style)
 
 
 class FastNet(nn.Module):
     """The ``fast`` preset; ``width`` channels at a quarter of the scale, a third at half scale, a sixth at full scale."""
+
+    unit = 4  # pixels of the photograph to a pixel of the smallest layer
 
     def __init__(self, width: int, names: Sequence[str], blocks: int = 4) -> None:
         super().__init__()
@@ -80,7 +91,7 @@ class FastNet(nn.Module):
         self.out = Picture(full, full, 3, names)
 
     def forward(self, photos: Tensor, style: Tensor) -> Tensor:
-        photos = _pad_to_multiple_of_4(photos)
+        photos = _padded(photos, self.unit)
         lines = self.half_scale(F.pixel_unshuffle(photos, 2), style)
         x = self.quarter_scale(F.pixel_unshuffle(lines, 2), style)
         for block in self.trunk:
@@ -89,27 +100,56 @@ class FastNet(nn.Module):
         return self.out(self.to_full(x, style), photos, style)
 
 
+class DeepNet(FastNet):
+    """The ``deep`` preset: one residual block, two at an eighth of the scale, and one again at a quarter."""
+
+    unit = 8
+
+    def __init__(self, width: int, names: Sequence[str]) -> None:
+        super().__init__(width, names, blocks=2)
+        self.trunk.insert(1, CoarseStage(width, 2, len(names)))
+
+
+class Preset(NamedTuple):
+    """A kind of network: what builds it from a width and the rows' names, and the widths that it can have."""
+
+    build: Callable[[int, Sequence[str]], nn.Module]
+    width: int  # unless told otherwise
+    multiple: int  # of which a width has to be
+    trunk_values: int  # weights of the residual blocks, in squares of the width
+
+
+PRESETS = {
+    "fast": Preset(FastNet, 48, 12, 72),
+    "deep": Preset(DeepNet, 48, 12, 200),
+    "johnson": Preset(JohnsonNet, 32, 1, 1440),
+}
+DEFAULT_PRESET = "deep"
+MAX_WIDTH = 512
+
+
 class TransformerNet(nn.Module):
     """Johnson's image transformation network (no attention): photographs in, stylised photographs out.
 
     Args:
-        preset: ``fast`` or ``johnson``.
-        width: channels, see the presets; None takes the preset's default (48, 32).
+        preset: one of ``PRESETS``.
+        width: channels, see the presets; None takes the preset's own.
         styles: the rows' names; ``identity`` among them makes the strength of the others a matter of mixing.
     Raises:
         UserError: unknown preset, or a width or names that no network can have.
     """
 
-    def __init__(self, preset: str = "fast", width: int | None = None, styles: Sequence[str] = ("style",)) -> None:
+    def __init__(self, preset: str = DEFAULT_PRESET, width: int | None = None, styles: Sequence[str] = ("style",)) -> None:
         super().__init__()
         if preset not in PRESETS:
             raise unknown("preset", preset, PRESETS)
-        width = DEFAULT_WIDTHS[preset] if width is None else width
-        multiple = 12 if preset == "fast" else 1
-        if not (1 <= width <= 512 and width % multiple == 0):
-            raise UserError(f"width of preset {preset} needs to be a multiple of {multiple} up to 512, got {width}")
+        kind = PRESETS[preset]
+        width = kind.width if width is None else width
+        if not (1 <= width <= MAX_WIDTH and width % kind.multiple == 0):
+            needed = f"a multiple of {kind.multiple} up to {MAX_WIDTH}"
+            raise UserError(f"width of preset {preset} needs to be {needed}, got {width}")
         self.config = {"preset": preset, "width": width, "styles": checked_names(styles)}
-        self.net = (FastNet if preset == "fast" else JohnsonNet)(width, self.styles)
+        self.net = kind.build(width, self.styles)
 
     @property
     def styles(self) -> list[str]:
@@ -166,6 +206,15 @@ def rearranged(network: TransformerNet, rows: Mapping[str, str]) -> TransformerN
     return result
 
 
+def with_preset(network: TransformerNet, preset: str) -> TransformerNet:
+    """A network of ``preset`` and the same width and rows, with every tensor that has the same name and shape in both."""
+    result = TransformerNet(preset, network.config["width"], network.styles)
+    state = result.state_dict()
+    known = {name: value for name, value in network.state_dict().items() if name in state and value.shape == state[name].shape}
+    result.load_state_dict(state | known)
+    return result
+
+
 def checked_names(styles: Sequence[str]) -> list[str]:
     """``styles`` as a list, if they can name a network's rows.
 
@@ -183,6 +232,7 @@ def checked_names(styles: Sequence[str]) -> list[str]:
     return names
 
 
-def _pad_to_multiple_of_4(x: Tensor) -> Tensor:
-    bottom, right = -x.shape[-2] % 4, -x.shape[-1] % 4
-    return F.pad(x, (0, right, 0, bottom), mode="replicate")
+def _padded(photos: Tensor, unit: int) -> Tensor:
+    """``photos`` with the last row and column repeated until both sides are multiples of ``unit``."""
+    bottom, right = -photos.shape[-2] % unit, -photos.shape[-1] % unit
+    return F.pad(photos, (0, right, 0, bottom), mode="replicate")

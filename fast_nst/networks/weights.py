@@ -16,13 +16,11 @@ from torch import Tensor
 
 from fast_nst.errors import UserError
 from fast_nst.networks.tensor_files import is_state, read_checkpoint, read_metadata, read_tensors, write_tensors
-from fast_nst.networks.transformer_net import PRESETS, TransformerNet
+from fast_nst.networks.transformer_net import MAX_WIDTH, PRESETS, TransformerNet
 from fast_nst.system.files import SHIPPED
 
 BASE = "base"
 EXAMPLES = "conv1.conv2d.weight"  # in models of pytorch/examples fast_neural_style
-MAX_WIDTH = 512
-TRUNK_VALUES = {"fast": 72, "johnson": 1440}  # weights of the residual blocks, in squares of the width
 BASE_WEIGHTS = SHIPPED / "base.safetensors"
 
 
@@ -84,7 +82,7 @@ def _check_width(preset: Any, width: Any, rows: int, state: Any, path: Path) -> 
     if not known or not is_state(state):
         raise UserError(f"{path} describes no network that there is; train or export it again")
     held = sum(value.numel() for value in state.values())
-    if held < TRUNK_VALUES[preset] * width**2 + rows * width:
+    if held < PRESETS[preset].trunk_values * width**2 + rows * width:
         raise UserError(f"{path} holds {held} numbers, too few for width {width} and {rows} styles; train it again")
 
 

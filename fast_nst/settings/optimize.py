@@ -129,12 +129,14 @@ class OptimizeSettings:
     def loss(self) -> LossSettings:
         """What the loss is told: weights and layers."""
         return LossSettings(
-            self.content_weight,
-            self.style_weight,
-            self.tv_weight,
-            list(self.content_layers),
-            list(self.style_layers),
-            list(self.style_layer_weights),
+            content_weight=self.content_weight,
+            content="squared",
+            style_weight=self.style_weight,
+            tv_weight=self.tv_weight,
+            palette_weight=0.0,
+            content_layers=list(self.content_layers),
+            style_layers=list(self.style_layers),
+            style_layer_weights=list(self.style_layer_weights),
             normalize=self.formula == "normalized",
             pooling=self.pooling,
         )

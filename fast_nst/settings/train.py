@@ -20,9 +20,14 @@ class LossSettings:
 
     Attributes:
         content_weight: weight of the content term, the mean over content_layers.
+        content: what of the photograph's features is kept. pattern compares them with each channel's mean and contrast taken
+            out, so that a painting may ask for any contrast; squared is the squared difference of Johnson et al. (none:
+            pattern where terms are normalized, else squared).
         style_weight: weight of the style term, the mean over style_layers.
         tv_weight: weight of the total variation (mean of squares, pictures in [0, 1]).
-        content_layers: layers at which the photograph is kept (empty: the loss network's own choice, relu2_2 for a VGG).
+        palette_weight: weight of the distance between the colors of a picture and of the painting, where terms are normalized.
+        content_layers: layers at which the photograph is kept (empty: the loss network's own choice, for a VGG relu2_2 and
+            relu4_2 by their patterns, relu2_2 by squared differences).
         style_layers: layers whose Gram matrices are matched (empty: relu1_2, relu2_2, relu3_3, relu4_3 for a VGG).
         style_layer_weights: a weight for each style layer (empty: the loss network's own choice).
         style_shares: of several style pictures, a factor of style_weight for each (empty: 1).
@@ -32,8 +37,10 @@ class LossSettings:
     """
 
     content_weight: float = 1.0
-    style_weight: float = 25.0
+    content: Literal["pattern", "squared"] | None = None
+    style_weight: float = 12.0
     tv_weight: float = 5.0
+    palette_weight: float = 1.0
     content_layers: list[str] = field(default_factory=list)
     style_layers: list[str] = field(default_factory=list)
     style_layer_weights: list[float] = field(default_factory=list)
@@ -42,7 +49,7 @@ class LossSettings:
     pooling: Literal["max", "average"] = "max"
 
     def __post_init__(self) -> None:
-        for name in ("content_weight", "style_weight", "tv_weight"):
+        for name in ("content_weight", "style_weight", "tv_weight", "palette_weight"):
             in_range(f"loss.{name}", getattr(self, name), 0, 1e15)
         for name in ("style_layer_weights", "style_shares"):
             for weight in getattr(self, name):
@@ -51,6 +58,13 @@ class LossSettings:
             raise UserError("loss.style_layer_weights are all 0; set at least one of them")
         if self.content_weight == self.style_weight == 0:
             raise UserError("loss.content_weight and loss.style_weight are both 0; set at least one of them")
+        if self.content == "pattern" and not self.normalize:
+            raise UserError("loss.content pattern has no classical formula; leave loss.normalize true, or take loss.content squared")
+
+    @property
+    def by_pattern(self) -> bool:
+        """Whether the content term compares patterns."""
+        return self.normalize if self.content is None else self.content == "pattern"
 
 
 @dataclass
@@ -112,10 +126,14 @@ class TrainSettings:
         finetune: with a base, train all of the network, or only the new style's scales and shifts (norm), which keeps the
             base's styles in the model; strong gives styles that the base has, known by their pictures' file names, a row
             for strength 1.5 each.
-        preset: the network, fast or johnson (Johnson et al. 2016); a base brings its own.
-        width: channels of the network (none: 48 for fast, 32 for johnson, a base's own).
+        preset: the network, deep, fast or johnson (Johnson et al. 2016) (none: deep, or the base's own). A base of another
+            preset gives what has the same place and shape in both.
+        width: channels of the network (none: 48 for deep and fast, 32 for johnson, a base's own).
         loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
         loss_weights: its weights in torchvision's keys, .pth or .safetensors (none: torchvision's own, downloaded once).
+        structure: how much of the photograph is to stay: the structure r, 0 to 1, that training steers every style to, by a
+            factor of the style weight found on the way; 0.6 keeps most, 0.45 is usual, 0.3 is mostly painting (none: the
+            style weight as it is).
         loss: what the objective weighs.
         optimizer: how the network learns.
         style_size: longer side of the painting in pixels, which sets the size of the strokes.
@@ -142,10 +160,11 @@ class TrainSettings:
     checkpoints: str = "checkpoints"
     base: str | None = None
     finetune: Literal["all", "norm", "strong"] = "all"
-    preset: str = "fast"
+    preset: str | None = None
     width: int | None = None
     loss_network: str = "lite"
     loss_weights: str | None = None
+    structure: float | None = 0.45
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     style_size: int = 640
@@ -168,6 +187,7 @@ class TrainSettings:
         in_range("image_size", self.image_size, 32, 4096)
         in_range("batch_size", self.batch_size, 1, 4096)
         in_range("loss_border", self.loss_border or 0, 0, self.image_size // 4)
+        in_range("structure", self.structure or 0, 0, 1)
         in_range("seed", self.seed, 0, 2**31)
         in_range("workers", self.workers or 0, 0, 256)
         for name in ("steps", "preview_every", "checkpoint_every"):

@@ -17,7 +17,7 @@ from fast_nst.imaging.synthetic import drawn_style
 from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
 from fast_nst.losses.terms import layers_of
 from fast_nst.networks.loss_network import check_image_size
-from fast_nst.networks.transformer_net import PRESETS, TransformerNet, checked_names
+from fast_nst.networks.transformer_net import DEFAULT_PRESET, TransformerNet, checked_names, with_preset
 from fast_nst.networks.weights import load_network
 from fast_nst.runs.config import listed
 from fast_nst.settings.train import TrainSettings
@@ -26,7 +26,7 @@ from fast_nst.training.fine_tuning import Start, closest_start, grown, refresh, 
 from fast_nst.training.module import StyleTransferModule, compile_networks
 
 PREVIEWS, PREVIEW_SIZE = 4, 384
-START_PHOTOS = 8  # on which the rows of a base are tried
+START_PHOTOS = 2  # on which the rows of a base are tried
 
 
 def load_styles(settings: TrainSettings) -> dict[str, np.ndarray]:
@@ -67,7 +67,9 @@ def module_of(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: P
     network = _network(settings, dict(zip(styles, images, strict=True)), criterion, dataset)
     rows = [network.styles.index(name) for name in styles]
     beyond = settings.finetune == "strong"
-    module = StyleTransferModule(network, criterion, settings.optimizer, settings.steps, rows, settings.seed, beyond)
+    module = StyleTransferModule(
+        network, criterion, settings.optimizer, settings.steps, rows, settings.seed, beyond, settings.structure
+    )
     if settings.compile:
         compile_networks(module, photos)
     return module
@@ -80,11 +82,12 @@ def _network(
     if settings.base is None and settings.finetune != "all":
         raise UserError(f"--finetune {settings.finetune} needs a trained network: add --from base")
     if settings.base is None:
-        return TransformerNet(settings.preset, settings.width, [IDENTITY, *paintings])
+        return TransformerNet(settings.preset or DEFAULT_PRESET, settings.width, [IDENTITY, *paintings])
     base = load_network(settings.base)
-    for key, wanted in (("preset", settings.preset if settings.preset != PRESETS[0] else None), ("width", settings.width)):
-        if wanted not in (None, base.config[key]):
-            raise UserError(f"the base {settings.base} has {key} {base.config[key]}, not {wanted}; leave --{key} out")
+    if settings.width not in (None, base.config["width"]):
+        raise UserError(f"the base {settings.base} has width {base.config['width']}, not {settings.width}; leave --width out")
+    if settings.preset not in (None, base.config["preset"]):
+        base = with_preset(base, settings.preset)
     if settings.finetune == "strong":
         return strengthened(base, list(paintings))
     network = grown(base, _starts(base, paintings, criterion, dataset), settings.finetune == "norm")

@@ -5,7 +5,8 @@ A step, read aloud, is the method: stylise photographs, judge them under the los
 Departures from the paper: Muon instead of Adam for the kernels; the style weight rises over the first part of the run and
 the learning rate falls over the whole of it, so that a short run keeps the photograph and a long one ends clean. One network
 learns several styles, in turn (Dumoulin et al. 2017), and every strength between the photograph and beyond the style: a
-picture of strength t is drawn by t of the style's row and 1 - t of ``identity``, and judged with t^2 of the style weight.
+picture of strength t is drawn by t of the style's row and 1 - t of ``identity``, and judged with t^2 of the style weight. The
+style weight of each style is steered to a structure target (``structure_target``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from fast_nst.runs.state_schema import number
 from fast_nst.settings.train import OptimizerSettings
 from fast_nst.style_rows import IDENTITY, MAX_STRENGTH
 from fast_nst.training.optimizer import Muon
+from fast_nst.training.structure_target import StructureTarget
 
 Network = Callable[[Tensor, Tensor], Tensor]
 Criterion = Callable[..., LossTerms]
@@ -46,6 +48,7 @@ class StyleTransferModule(pl.LightningModule):
         rows: the network's rows that are trained, in the order of the criterion's style pictures.
         seed: of the strengths.
         beyond: learn strengths beyond 1 alone, for strong rows.
+        structure: structure r that every style is steered to; None leaves the style weight as it is.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class StyleTransferModule(pl.LightningModule):
         rows: Sequence[int] | None = None,
         seed: int = 0,
         beyond: bool = False,
+        structure: float | None = None,
     ) -> None:
         super().__init__()
         self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
@@ -66,6 +70,7 @@ class StyleTransferModule(pl.LightningModule):
         self.last_pictures: Tensor | None = None
         self.usual = MAX_STRENGTH if beyond else 1.0  # strength of most pictures
         self.random = (1.0, MAX_STRENGTH) if beyond else (0.0, 1.0, MAX_STRENGTH)  # equal shares fall between neighbours
+        self.structure_target = StructureTarget(len(self.rows), structure)
         self.rate_factor = 1.0  # of the learning rate; lower after a divergence
 
     checkpoint_schema = {"rate_factor": number(0, 1)}  # what it adds to a checkpoint and takes from one
@@ -73,8 +78,18 @@ class StyleTransferModule(pl.LightningModule):
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         terms = self.terms(photos)
+        self._follow_structure(terms.structure)
         self._log_terms(terms)
         return terms.total
+
+    def _follow_structure(self, structure: Tensor) -> None:
+        """Steer the style weights by structure r (B,) of this step's pictures, those at the usual strength, on all devices."""
+        style, strengths = self.styles_of_step(len(structure)), self.strengths_of_step(len(structure))
+        usual = (strengths == self.usual).to(structure.device)
+        style = style.to(structure.device)
+        if self._processes() > 1:
+            style, structure, usual = (self.all_gather(value).flatten() for value in (style, structure, usual))
+        self.structure_target.update(style[usual], structure[usual])
 
     def terms(self, photos: Tensor, network: Network | None = None, criterion: Criterion | None = None) -> LossTerms:
         """The objective on one batch of photographs (B, 3, H, W) in [0, 1], at this step's styles and strengths.
@@ -88,8 +103,9 @@ class StyleTransferModule(pl.LightningModule):
         criterion = self.criterion if criterion is None else criterion
         pictures = network(photos, self.network.mixture(rows, strengths, like=photos))
         self.last_pictures = pictures.detach()
-        shares = self.style_share() * strengths.square()
-        return criterion(pictures, photos, style.to(photos.device), shares.to(photos.device))
+        style = style.to(photos.device)
+        shares = self.style_share() * strengths.square().to(photos.device) * self.structure_target.factors(style)
+        return criterion(pictures, photos, style, shares)
 
     @torch.no_grad()
     def stylised(self, photos: Tensor, style: int) -> Tensor:
@@ -159,10 +175,11 @@ class StyleTransferModule(pl.LightningModule):
         self.rate_factor = checkpoint.get("rate_factor", 1.0)
 
     def _log_terms(self, terms: LossTerms) -> None:
-        self.last_terms = {name: value.detach() for name, value in terms._asdict().items()}
-        shown = {"loss": terms.total, "content": terms.content, "style": terms.style, "r": terms.structure}
+        self.last_terms = {name: value.detach().mean() for name, value in terms._asdict().items()}
+        shown = {"loss": terms.total, "content": terms.content, "style": terms.style, "r": terms.structure.mean()}
         self.log_dict(shown, prog_bar=True, logger=False)
-        self.log_dict({f"train/{name}": value for name, value in terms._asdict().items()})
+        self.log_dict({f"train/{name}": value for name, value in self.last_terms.items()})
+        self.log("train/style_factor", self.structure_target.log_factors.exp().mean())
 
 
 def compile_networks(module: StyleTransferModule, photos: Tensor) -> bool:
