@@ -5,13 +5,13 @@ What each change should gain is counted beforehand, in multiply-accumulates (`ma
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from fast_nst.networks.layers import BorderedConv, ConditionalInstanceNorm, ConvNorm, Residual, UpsampleConvNorm, set_borders
 from fast_nst.networks.transformer_net import FastNet, TransformerNet
@@ -158,15 +158,6 @@ CANDIDATES: dict[str, Callable[[], TransformerNet]] = {
 
 def macs(network: TransformerNet, height: int, width: int) -> int:
     """Multiply-accumulates of the convolutions for one picture of ``height`` x ``width``."""
-    total = 0
-
-    def count(module: nn.Conv2d, _: tuple, output: Tensor) -> None:
-        nonlocal total
-        total += math.prod(module.weight.shape) * output.shape[-2] * output.shape[-1]
-
-    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, nn.Conv2d)]
-    with torch.no_grad():
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, height, width))
-    for hook in hooks:
-        hook.remove()
-    return total
+    return counter.get_flop_counts()["Global"][torch.ops.aten.convolution] // 2

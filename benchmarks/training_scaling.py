@@ -20,12 +20,21 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_waiting import sample_photos
 from matplotlib import pyplot
 from report import Row, parser_of, run, save, save_plot, spread
+from showcase import photographs
 from tqdm import tqdm
 
+from fast_nst.imaging.images import save_image
+
 NAME = "training_scaling"
+
+
+def sample_photos(folder: Path) -> Path:
+    """scikit-image's photographs as JPEGs in ``folder``, which is returned."""
+    for index, pixels in enumerate(photographs(640)):
+        save_image(pixels, folder / f"{index}.jpg")
+    return folder
 
 
 def command_of(processes: int, folder: str, photos: Path, settings: argparse.Namespace) -> list[str]:

@@ -19,11 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from fast_nst.functional.features import gram_matrix
-from fast_nst.imaging.images import save_image
-from fast_nst.imaging.synthetic import draw_painting
-from fast_nst.losses.perceptual import perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
-from fast_nst.settings.train import LossSettings
 
 ROUNDED = 1e-5  # tables hold seven digits of each number, so what follows from several of them agrees a little less
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -204,12 +200,6 @@ def test_huge_pictures_share_the_process_that_measures(monkeypatch: pytest.Monke
         alone.measured("picture", 1, megapixels=0.02, model="absent.onnx")
 
 
-@pytest.fixture
-def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training ends without its ONNX model, which takes longer than all its steps here."""
-    monkeypatch.setattr("fast_nst.training.run.export_onnx", lambda *_: None)
-
-
 def test_training_speed_multiplies_the_factors_of_its_measures(quick: Callable[..., Table]) -> None:
     rows = quick("training_speed")
     assert rows[0]["step"].startswith("textbook") and rows[-1]["step"] == "the trainer's own step"
@@ -238,44 +228,6 @@ def test_each_measure_of_training_speed_keeps_those_before_it(monkeypatch: pytes
     assert (last.preset, last.judge, last.compiled, last.channels_last, last.batch) == ("fast", "lite", True, True, 2)
 
 
-def test_training_reach_gives_both_the_same_seconds(quick: Callable[..., Table], tmp_path: Path, no_export: None) -> None:
-    rows = {row["trainer"]: row for row in quick("training_reach", here=True)}
-    curves = table(tmp_path / "training_reach_curves.csv")
-    ends = {name: [row for row in curves if row["trainer"] == name][-1] for name in rows}
-    assert ends["ours"]["steps"] == "8" and ends["ours"]["images"] == "16"
-    slowest = max(b - a for a, b in itertools.pairwise(float(row["seconds"]) for row in curves[1::2]))
-    assert 0 <= float(ends["classical"]["seconds"]) - float(ends["ours"]["seconds"]) <= slowest + 0.02
-    level = min(float(row["objective"]) for row in curves if row["trainer"] == "classical")
-    assert {float(row["level"]) for row in rows.values()} == {level}
-
-
-def test_training_reach_finds_who_was_there_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = benchmark("training_reach", monkeypatch)
-    objectives = {"classical": (9.0, 5.0, 6.0), "ours": (8.0, 7.0, 4.0)}
-    curves = [
-        {"trainer": name, "steps": i, "images": 4 * i, "seconds": factor * i, "objective": value}
-        for (name, values), factor in zip(objectives.items(), (30.0, 3.0), strict=True)
-        for i, value in enumerate(values)
-    ]
-    classical, ours = module.summary(curves)
-    assert (classical["level"], classical["seconds_to_level"], classical["times_sooner"]) == (5.0, 30.0, 1.0)
-    assert (ours["seconds_to_level"], ours["times_sooner"]) == (6.0, 5.0)
-
-
-def test_data_waiting_shares_a_steps_time_out(quick: Callable[..., Table], no_export: None) -> None:
-    rows = quick("data_waiting", here=True)
-    assert [(row["workers"], row["steps"]) for row in rows] == [("0", "4"), ("1", "4")]
-    for row in rows:
-        assert 0 < float(row["waiting_share_least"]) <= float(row["waiting_share"]) < 1
-        assert float(row["wait_ms"]) > 0 and float(row["step_ms"]) > 0 and float(row["images_per_s"]) > 0
-
-
-def test_data_waiting_is_the_share_of_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = benchmark("data_waiting", monkeypatch).row_of(1, [[(1.0, 3.0), (0.0, 4.0)], [(2.0, 2.0), (2.0, 2.0)]], batch=4)
-    assert (row["waiting_share_least"], row["waiting_share"], row["waiting_share_greatest"]) == (0.125, 0.3125, 0.5)
-    assert (row["wait_ms"], row["step_least_ms"], row["images_per_s"]) == (1500.0, 2000.0, 1.0)
-
-
 def test_training_scaling_reads_the_cards_of_its_runs(quick: Callable[..., Table]) -> None:
     (row,) = quick("training_scaling", "--processes", "1")
     assert float(row["images_per_s"]) > 0 and row["efficiency"] == "1.0"
@@ -300,56 +252,6 @@ def test_folder_throughput_tells_what_files_cost_beside_the_network(quick: Calla
     assert float(rows["folder to folder"]["overhead_percent"]) == pytest.approx(100 * (1 - network / whole), abs=1e-3)
 
 
-def test_borders_tell_the_frame_and_the_style_of_every_padding(quick: Callable[..., Table], tmp_path: Path) -> None:
-    paintings = tmp_path / "paintings"
-    paintings.mkdir()
-    for name in ("composition_vii", "great_wave"):
-        save_image(draw_painting(96, 64), paintings / f"{name}.png")
-    rows = {row["borders"]: row for row in quick("borders", "--paintings", str(paintings))}
-    assert list(rows) == ["repeated", "mirrored", "zeros", "padded", "in context"]
-    for row in rows.values():
-        assert 0.3 < float(row["frame_least"]) <= float(row["frame"]) <= float(row["frame_greatest"])
-        assert 0 < float(row["style_middle"]) != float(row["style_whole"]) > 0
-    assert float(rows["zeros"]["frame"]) > 1.5 * float(rows["repeated"]["frame"])  # no network was trained with zeros
-
-
-def test_a_border_in_the_loss_keeps_its_networks_padding_out(quick: Callable[..., Table], tmp_path: Path) -> None:
-    paintings = tmp_path / "paintings"
-    paintings.mkdir()
-    save_image(draw_painting(96, 64), paintings / "composition_vii.png")
-    rows = quick("loss_border", "--paintings", str(paintings))
-    deepest = [row for row in rows if row["layer"] == rows[-1]["layer"]]
-    assert [row["border"] for row in deepest] == ["0", "8", "16", "24", "32"]
-    padding = [float(row["padding"]) for row in deepest]
-    assert padding == sorted(padding, reverse=True) and padding[0] > 20 * padding[2]
-    told = [abs(float(row["style_alone"]) - float(row["style_there"])) for row in deepest]
-    assert told[0] > 10 * told[2]
-
-
-def test_the_mistakes_of_borders_are_one_line_each(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    module = benchmark("borders", monkeypatch)
-    mistakes = {
-        ("--photos", str(photos)): "choose a larger --size",
-        ("--photos", str(tmp_path / "absent")): "no folder of photographs",
-        ("--paintings", str(photos)): "no painting called",
-    }
-    for flags, message in mistakes.items():
-        with pytest.raises(SystemExit, match="2"):
-            module.run(
-                lambda given=flags: module.main(["--threads", "1", "--output", str(tmp_path), *given, "--size", "150"])
-            )
-        assert message in capsys.readouterr().err
-    assert not list(tmp_path.glob("borders*"))
-
-
-def test_muon_and_adam_learn_the_same_and_not_alike(quick: Callable[..., Table]) -> None:
-    rows = {row["optimizer"]: row for row in quick("optimizer_gain")}  # the last of each
-    assert set(rows) == {"Adam at 0.002", "Muon at 0.002"} and {row["step"] for row in rows.values()} == {"8"}
-    assert len({row["objective"] for row in rows.values()}) == 2
-
-
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "two", ""])
 def test_a_count_of_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     positive = benchmark("report", monkeypatch).positive
@@ -364,54 +266,6 @@ def test_a_rest_without_an_end_is_refused(text: str, monkeypatch: pytest.MonkeyP
     assert pause("0.5") == 0.5
     with pytest.raises(argparse.ArgumentTypeError, match="0 or more"):
         pause(text)
-
-
-def test_kept_memory_is_compared_with_returned_memory(quick: Callable[..., Table]) -> None:
-    rows = {(row["step"], row["side"], row["freed memory"]): row for row in quick("kept_memory")}
-    assert set(rows) == {(what, "32", way) for what in ("training", "optimisation") for way in ("returned", "kept")}
-    for (what, side, _), row in rows.items():
-        before = rows[what, side, "returned"]
-        ratio = float(before["milliseconds"]) / float(row["milliseconds"])
-        assert float(row["times as fast"]) == pytest.approx(ratio, rel=ROUNDED)
-        assert float(row["peak MB"]) > 100 and 0 <= float(row["system, %"]) <= 100
-
-
-def test_training_ideas_are_measured_beside_what_they_replace(quick: Callable[..., Table]) -> None:
-    rows = {row["recipe"]: row for row in quick("training_ideas")}
-    briefly, long = "2 crops of 32", "2 crops of 32, as many seconds"
-    assert set(rows) == {"the teacher, johnson 32", briefly, "1 crop of 48", "2 crops of 32, taught", long}
-    assert len({row["objective, 48"] for row in rows.values()}) == len(rows)
-    taught = rows["2 crops of 32, taught"]
-    assert float(taught["seconds"]) > float(rows["the teacher, johnson 32"]["seconds"]) > 0
-    assert int(rows[long]["steps"]) > int(rows[briefly]["steps"])
-
-
-def test_a_taught_network_is_drawn_to_its_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the teacher's own picture nothing is added, and away from it the mean squared distance."""
-    ideas = benchmark("training_ideas", monkeypatch)
-    teacher, photos, style = TransformerNet("fast", 12).eval(), torch.rand(2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
-    criterion = perceptual_loss("lite", None, [torch.rand(3, 32, 32)], LossSettings())
-    taught, pictures = ideas.Taught(teacher, criterion), teacher(photos).detach()
-    plain = criterion(pictures, photos, style).total
-    torch.testing.assert_close(taught(pictures, photos, style, 1.0).total, plain)
-    moved = criterion(pictures + 0.5, photos, style).total + ideas.WEIGHT * 0.25
-    torch.testing.assert_close(taught(pictures + 0.5, photos, style, 1.0).total, moved)
-
-
-def test_fine_tuning_measures_every_checkpoint_and_makes_no_run_twice(quick: Callable[..., Table], tmp_path: Path) -> None:
-    others = ("all", "row")
-    arguments = ("fine_tuning", "--only", "nothing", *others, "--runs", str(tmp_path / "runs"))
-    rows = quick(*arguments)
-    steps = [(row["run"], row["step"]) for row in rows]
-    assert steps == [*(("nothing", step) for step in "123"), *((run, step) for run in others for step in "12")]
-    for run in ("nothing", *others):
-        seconds = [float(row["seconds"]) for row in rows if row["run"] == run]
-        assert seconds == sorted(seconds) and seconds[-1] > 0
-    objectives = {row["run"]: float(row["lite objective"]) for row in rows}  # the last of each
-    assert all(objectives[run] < objectives["nothing"] for run in others)
-    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("step=*.ckpt")}
-    assert quick(*arguments) == rows
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("step=*.ckpt")} == made
 
 
 def test_the_frontier_joins_costs_and_what_was_learnt(quick: Callable[..., Table]) -> None:

@@ -11,7 +11,7 @@ Departures from the paper:
 - total variation is a mean of squares;
 - ``border`` leaves the features along the edge out. The loss network pads with zeros, which are in the features of the
   edge and so in the Gram matrices; a network that meets the painting's statistics with them misses them everywhere else
-  (benchmarks/loss_border.py).
+  (docs/benchmarks.md).
 """
 
 from __future__ import annotations
