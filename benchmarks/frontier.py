@@ -6,10 +6,10 @@
 Milliseconds of a picture (PyTorch eager, onnxruntime, OpenVINO in float32 and bfloat16; --int8 adds int8 through every
 engine) and of a training step take turns; above 512 pixels, where many sessions would fill the memory, only onnxruntime and
 the last engine do. Memory is the peak of a process that draws one picture of the largest size. Objective, structure r and
-lattice come from frontier_training.csv: after all steps, and after as many as fit into the seconds in which the fastest
+checkerboard come from frontier_training.csv: after all steps, and after as many as fit into the seconds in which the fastest
 learner does all of its own, read off the curves, where the rate of the others has not fallen yet; means over the seeds, and
 the least and the greatest objective of them. The Pareto line joins the networks that no other beats in both time and
-objective, of those whose pictures show no lattice.
+objective, of those whose pictures show no checkerboard.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ TRAINING = "frontier_training"
 EAGER, STEP, SLOWEST = "PyTorch eager", "training step", "johnson 32"
 
 MOST_PIXELS = 512  # a side, up to which all engines draw
-NO_LATTICE = 2
-LEARNT = ("objective", "objective_least", "objective_greatest", "r", "lattice", "seeds")
+NO_CHECKERBOARD = 2
+LEARNT = ("objective", "objective_least", "objective_greatest", "r", "checkerboard", "seeds")
 
 Label = tuple[str, str]  # network, what is timed
 
@@ -125,7 +125,7 @@ def _mean(rows: Sequence[dict[str, float]]) -> Row:
 
 
 def with_quality(rows: Sequence[Row], learnt: dict[str, list[Row]]) -> list[Row]:
-    """``rows`` with objective, structure r and lattice after equal steps, and the objective after equal seconds."""
+    """``rows`` with objective, structure r and checkerboard after equal steps, and the objective after equal seconds."""
     known = [row for row in rows if row["network"] in learnt]
     budget = min((row[STEP] * learnt[row["network"]][-1]["step"] for row in known), default=0.0)
     found = []
@@ -155,7 +155,7 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
     side = MOST_PIXELS if MOST_PIXELS in settings.sizes else settings.sizes[-1]
     known = [row for row in rows if row["objective"] is not None] or list(rows)
     points = {row["network"]: (row[f"onnxruntime on cpu, {side}"], row["objective"] or 0.0) for row in known}
-    clean = [row["network"] for row in known if (row["lattice"] or 0.0) < NO_LATTICE]
+    clean = [row["network"] for row in known if (row["checkerboard"] or 0.0) < NO_CHECKERBOARD]
     figure, axes = pyplot.subplots(figsize=(8, 5.5))
     for name, point in points.items():
         colour, fill = "tab:orange" if name == BASE else "tab:blue", "full" if name in clean else "none"
@@ -164,7 +164,7 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
     line = [points[clean[index]] for index in pareto([points[name] for name in clean])]
     times, objectives = [time for time, _ in line], [objective for _, objective in line]
     axes.step(times, objectives, where="post", color="black", linewidth=1, label="Pareto line")
-    axes.plot([], [], "o", color="tab:blue", fillstyle="none", label=f"draws a lattice (over {NO_LATTICE:g})")
+    axes.plot([], [], "o", color="tab:blue", fillstyle="none", label=f"draws a checkerboard (over {NO_CHECKERBOARD:g})")
     axes.set(xscale="log", xlabel=f"milliseconds of a picture of {side} x {side}, onnxruntime", ylabel="objective")
     axes.legend()
     save_plot(NAME, figure, settings)

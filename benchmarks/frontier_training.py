@@ -5,7 +5,7 @@
 Every candidate gets the same crops, schedule, painting, seeds and judge, `lite`. As it goes it is measured on held-out
 photographs, but for their borders, under a loss network that it is not trained with: VGG-19 with --vgg19; without it `lite`
 itself, for a look. What --seeds of the same network differ by is what a difference of networks is to be held against.
-`lattice` tells the hatching of 2 and 4 pixels that loss networks do not mind (1 is none), and --pictures shows it: what each
+`checkerboard` tells the hatching of 2 and 4 pixels that loss networks do not mind (1 is none); --pictures shows it: what each
 network makes of scikit-image's `astronaut` and `coffee` at the end, and a detail of what upsampling leaves.
 frontier_training.csv holds every measurement; a candidate's seed that is there already is not trained again.
 """
@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from fast_nst.data.datasets import Photos, Scenes
 from fast_nst.data.folders import find_photos
 from fast_nst.data.loader import Positions, batches
-from fast_nst.evaluation.artifacts import lattice
+from fast_nst.evaluation.artifacts import checkerboard
 from fast_nst.functional.pixels import to_pixels, to_tensor
 from fast_nst.imaging.images import load_image, open_image, resize_long_side, save_image
 from fast_nst.imaging.sheets import labelled_sheet
@@ -54,14 +54,14 @@ DETAIL = (40, 150, 128)  # top, left and side of the astronaut's face
 
 @torch.no_grad()
 def measured(network: TransformerNet, judge: PerceptualLoss, photos: Sequence[Tensor]) -> dict[str, float]:
-    """Terms of the objective and structure r under ``judge``, and the network's lattice, means over ``photos``."""
+    """Terms of the objective and structure r under ``judge``, and the network's checkerboard, means over ``photos``."""
     network.eval()
     pictures = [network(photo).clamp(0, 1) for photo in photos]
     network.train()
     terms = [judge(picture, photo) for picture, photo in zip(pictures, photos, strict=True)]
     names = {"total": "objective", "content": "content", "style": "style", "structure": "r"}
     found = {name: [getattr(one, term).item() for one in terms] for term, name in names.items()}
-    found["lattice"] = [lattice(to_pixels(picture[0])) for picture in pictures]
+    found["checkerboard"] = [checkerboard(to_pixels(picture[0])) for picture in pictures]
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 

@@ -30,8 +30,8 @@ QUALITY = {
     "r relu2_2": "vgg19 r relu2_2",
     "r relu3_3": "vgg19 r relu3_3",
     "r relu4_2": "vgg19 r relu4_2",
-    "lattice": "lattice",
-    "frame": "frame",
+    "checkerboard": "checkerboard",
+    "border artifact": "border artifact",
 }
 STRENGTHS = ("0", "0.3", "0.6", "1", "1.25", "1.5")
 STRENGTH = {("VGG-19 at " if one == "0" else "") + one: f"vgg19 style at {one}" for one in STRENGTHS}

@@ -1,1 +1,1 @@
-"""Measures of a trained model: its objective, faithfulness, and artifacts."""
+"""Measures of a trained model: its objective, structure and artifacts."""

@@ -1,9 +1,8 @@
-"""A style's numbers: how near a model comes to the objective, and what per-image optimisation would take to get there.
+"""Evaluation of a model: its objective, and the iterations of per-image optimization that reach the same objective.
 
-For each photograph: the terms of the objective under the loss network of choice and under one that the model was not
-trained with, structure r and SSIM, what the network's grid and its padding leave in the picture (``lattice``, ``frame``),
-and N*, the iterations of L-BFGS that reach the model's objective from the photograph and from noise (Johnson et al. 2016,
-sec. 4.1 and Fig. 5, where it is 50 to 100).
+For each photograph: the terms of the objective under a loss network and, if asked for, under a second one; structure r and
+SSIM; the artifacts of the network (``checkerboard``, ``border_artifact``); and N*, the iterations of L-BFGS that reach the
+model's objective from the photograph and from noise (Johnson et al. 2016, sec. 4.1 and Fig. 5, where it is 50 to 100).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,8 +20,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from tqdm import tqdm
 
 from fast_nst.data.folders import find_preview_photos
-from fast_nst.errors import UserError
-from fast_nst.evaluation.artifacts import FRAME_SIDE, LATTICE_SIDE, frame, lattice
+from fast_nst.evaluation.artifacts import BORDER_SIDE, CHECKERBOARD_SIDE, border_artifact, checkerboard
 from fast_nst.functional.pixels import to_tensor
 from fast_nst.imaging.images import load_image, open_image, resize_long_side, save_image
 from fast_nst.imaging.sheets import contact_sheet
@@ -31,17 +28,18 @@ from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
 from fast_nst.optimization.descent import Objective, optimize
 from fast_nst.settings.evaluate import EvaluateSettings
 from fast_nst.stylize.stylizer import Stylizer
-from fast_nst.system.files import write_text
+from fast_nst.system.files import check_new, write_text
 
 START_SEED = 0
+SECOND_NETWORK = "squeezenet1_0"  # of second_weights alone
 
 
 @dataclass(frozen=True)
 class Row:
-    """The numbers of one photograph; losses of the second network are None where it is not at hand, and lattice and frame
-    of pictures too small to tell.
+    """The numbers of one photograph; None for what was not measured.
 
-    ``n_photo`` and ``n_noise`` are iterations; one more than were tried means that none reached the objective.
+    Artifacts are not measured in pictures that are too small. ``n_photo`` and ``n_noise`` are iterations; one more than were
+    tried means that none reached the objective.
     """
 
     photo: str
@@ -50,8 +48,8 @@ class Row:
     style: float
     structure: float
     ssim: float
-    lattice: float | None = None
-    frame: float | None = None
+    checkerboard: float | None = None
+    border_artifact: float | None = None
     second_content: float | None = None
     second_style: float | None = None
     second_structure: float | None = None
@@ -61,16 +59,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured, and the pictures: photograph and result, alternating."""
+    """All rows, and the pictures: photograph and result, alternating."""
 
     rows: list[Row]
     pictures: list[np.ndarray]
 
     def mean(self) -> dict[str, float]:
-        """The mean of each number over the photographs; the median of N* and of the frame."""
+        """The mean of each number over the photographs; the median of N* and of the border artifact."""
         table = {name: [asdict(row)[name] for row in self.rows] for name in asdict(self.rows[0]) if name != "photo"}
         known = {name: values for name, values in table.items() if None not in values}
-        middle = {name: np.median if name.startswith(("n_", "frame")) else np.mean for name in known}
+        middle = {name: np.median if name.startswith(("n_", "border")) else np.mean for name in known}
         return {name: round(float(middle[name](values)), 4) for name, values in known.items()}
 
 
@@ -80,8 +78,9 @@ def evaluate(settings: EvaluateSettings, noise: bool = True) -> Evaluation:
     Args:
         noise: look for N* from noise as well as from the photograph.
     Raises:
-        UserError: anything wrong with the settings, the model, the pictures or the weights.
+        UserError: anything wrong with the settings, the model, the pictures or the weights, or an output that exists.
     """
+    check_new(Path(settings.output) / "table.csv", settings.overwrite)
     stylizer = Stylizer(settings.model, strength=settings.strength)
     painting = to_tensor(np.asarray(resize_long_side(open_image(settings.style), settings.style_size)))
     criterion = perceptual_loss(
@@ -89,7 +88,7 @@ def evaluate(settings: EvaluateSettings, noise: bool = True) -> Evaluation:
     )
     second = _second(settings, painting)
     rows, pictures = [], []
-    for path in tqdm(_paths(settings), unit="photo"):
+    for path in tqdm(find_preview_photos(settings.data, settings.count), unit="photo"):
         photo = load_image(path, settings.size)
         picture = stylizer(photo)
         rows.append(measure(path.name, photo, picture, criterion, second, settings.iterations, noise))
@@ -125,14 +124,14 @@ def measure(
             starts["n_noise"] = torch.rand(tensor.shape, generator=torch.Generator().manual_seed(START_SEED))
         objective = criterion.objective(photo_tensor)
         counts = {key: equivalent_iterations(objective, start, own["total"], iterations) for key, start in starts.items()}
-    return Row(name, ssim=float(ssim), **traces(picture), **own, **of_second, **counts)
+    return Row(name, ssim=float(ssim), **artifacts(picture), **own, **of_second, **counts)
 
 
-def traces(picture: np.ndarray) -> dict[str, float]:
-    """``lattice`` and ``frame`` of a uint8 picture (H, W, 3), those of them that it is large enough for."""
+def artifacts(picture: np.ndarray) -> dict[str, float]:
+    """``checkerboard`` and ``border_artifact`` of a uint8 picture (H, W, 3), where it is large enough for them."""
     side = min(picture.shape[:2])
-    grid = {"lattice": lattice(picture)} if side >= LATTICE_SIDE else {}
-    return grid | ({"frame": frame(picture)} if side >= FRAME_SIDE else {})
+    found = {"checkerboard": checkerboard(picture)} if side >= CHECKERBOARD_SIDE else {}
+    return found | ({"border_artifact": border_artifact(picture)} if side >= BORDER_SIDE else {})
 
 
 def equivalent_iterations(objective: Objective, start: Tensor, target: float, most: int) -> int:
@@ -142,19 +141,11 @@ def equivalent_iterations(objective: Objective, start: Tensor, target: float, mo
 
 
 def _second(settings: EvaluateSettings, painting: Tensor) -> PerceptualLoss | None:
-    """The criterion of the second network; None where nobody asked for one and torchvision's weights cannot be had."""
-    name = settings.second_network or "squeezenet1_0"
-    try:
-        return perceptual_loss(name, settings.second_weights, [painting], settings.loss_of_second(), settings.loss_border)
-    except UserError as error:
-        if settings.second_network or settings.second_weights:
-            raise
-        print(f"without a second loss network: {error}")
+    """The criterion of the second network, if the settings name it or its weights."""
+    if not settings.second_network and not settings.second_weights:
         return None
-
-
-def _paths(settings: EvaluateSettings) -> Iterable[Path]:
-    return find_preview_photos(settings.data, settings.count)
+    name = settings.second_network or SECOND_NETWORK
+    return perceptual_loss(name, settings.second_weights, [painting], settings.loss_of_second(), settings.loss_border)
 
 
 def _write(evaluation: Evaluation, settings: EvaluateSettings) -> None:

@@ -86,6 +86,13 @@ def check_writable(path: str | Path) -> None:
         raise UserError(f"cannot write {path}: {nearest} is no folder that can be written to; choose another output path")
 
 
+def check_new(path: str | Path, overwrite: bool) -> None:
+    """Raise a UserError where ``path`` cannot be written later, or exists and is not to be overwritten."""
+    check_writable(path)
+    if not overwrite and Path(path).exists():
+        raise UserError(f"{path} exists; choose another --output, or replace it with --overwrite")
+
+
 def _temporary_beside(path: Path) -> Path:
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")

@@ -89,13 +89,24 @@ def test_a_border_leaves_out_what_training_left_out(lite, finished_run, painting
     assert evaluation.rows[0].style != pytest.approx(whole(picture, photo).style.item(), rel=1e-3)
 
 
-def test_without_a_second_network_at_hand_the_rest_is_measured(finished_run, painting, photos, tmp_path, capsys):
+def test_a_second_network_is_loaded_only_if_asked_for(finished_run, painting, photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: pytest.fail("a download"))
     model = str(finished_run.folder.path)
     flags = ["--count", "1", "--size", "64", "--iterations", "0", "--output", str(tmp_path / "out")]
     main(["evaluate", model, "--style", painting, "--data", str(photos), *flags])
     printed = capsys.readouterr().out
-    assert "without a second loss network" in printed and "structure" in printed
-    assert "n_photo" not in printed
+    assert "structure" in printed and "second" not in printed and "n_photo" not in printed
+
+
+def test_an_earlier_evaluation_is_not_replaced_unasked(finished_run, painting, photos, tmp_path, capsys):
+    flags = ["--data", str(photos), "--count", "1", "--size", "64", "--iterations", "0", "--output", str(tmp_path)]
+    (tmp_path / "table.csv").write_text("mine")
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(finished_run.folder.path), "--style", painting, *flags])
+    assert ended.value.code == 2 and "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "table.csv").read_text() == "mine"
+    main(["evaluate", str(finished_run.folder.path), "--style", painting, *flags, "--overwrite"])
+    assert (tmp_path / "table.csv").read_text().startswith("photo,")
 
 
 def test_the_second_network_that_was_asked_for_must_be_there(finished_run, painting, photos, capsys):
