@@ -1,1 +1,1 @@
-"""Pure functions on tensors: statistics of features, colours and pixels."""
+"""Pure functions on tensors: statistics of features, colors and pixels."""

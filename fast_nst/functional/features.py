@@ -1,7 +1,7 @@
-"""Pure tensor functions: the statistics of neural style transfer.
+"""Statistics of feature maps and pictures: Gram matrices, moments, distances, total variation, structure r.
 
 Feature maps have shape (B, C, H, W). Statistics are computed in float32 whatever the dtype of the features, since sums
-over thousands of pixels lose or overflow half precision.
+over thousands of pixels lose precision or overflow in half precision.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def gram_matrix(features: Tensor, weights: Tensor | None = None) -> Tensor:
 
     Args:
         features: activations, shape (B, C, H, W).
-        weights: how much each pixel counts, shape (H, W), summing to 1 (none: all equally), as the guided Gram matrices of
-            Gatys et al. (2017), https://arxiv.org/abs/1611.07865, sec. 4.1.
+        weights: weight of each pixel, shape (H, W), summing to 1 (none: all equal), for the guided Gram matrices of Gatys et
+            al. (2017), https://arxiv.org/abs/1611.07865, sec. 4.1.
     Returns:
         symmetric matrices, shape (B, C, C), float32 (float64 for float64 features).
     Raises:
@@ -35,7 +35,7 @@ def gram_matrix(features: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def channel_means(features: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean of every channel over pixels, which count by ``weights`` (H, W) summing to 1: (B, C, H, W) -> (B, C)."""
+    """Mean of every channel over pixels, weighted by ``weights`` (H, W) summing to 1: (B, C, H, W) -> (B, C)."""
     features = at_least_float32(features)
     if features.is_contiguous(memory_format=torch.channels_last):
         flat, pixels = features.permute(0, 2, 3, 1).flatten(1, 2), 1  # (B, H*W, C): a view, and the faster sum
@@ -54,12 +54,12 @@ def channel_deviations(features: Tensor, weights: Tensor | None = None) -> Tenso
 
     Source: https://arxiv.org/abs/1701.01036.
     """
-    centred = at_least_float32(features) - channel_means(features, weights)[..., None, None]
-    return (channel_means(centred.square(), weights) + 1e-12).sqrt()
+    centered = at_least_float32(features) - channel_means(features, weights)[..., None, None]
+    return (channel_means(centered.square(), weights) + 1e-12).sqrt()
 
 
 def channel_covariance(features: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Covariance of channels over pixels, which count by ``weights`` (H, W) summing to 1: shape (B, C, C)."""
+    """Covariance of channels over pixels, weighted by ``weights`` (H, W) summing to 1: shape (B, C, C)."""
     with torch.autocast(features.device.type, enabled=False):
         return _second_moments(at_least_float32(features) - channel_means(features, weights)[..., None, None], weights)
 
@@ -78,7 +78,7 @@ def _second_moments(features: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 class _Products(torch.autograd.Function):
-    """X^T X, or X X^T: its gradient takes one product, where two factors that autograd does not know to be one take two."""
+    """X^T X, or X X^T. Its gradient takes one matrix product; that of ``x.mT @ x`` takes two."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, of_columns: bool) -> Tensor:
@@ -100,12 +100,12 @@ def matrix_root(matrices: Tensor) -> Tensor:
 
 
 def wasserstein_distance(mean: Tensor, covariance: Tensor, target_mean: Tensor, target_root: Tensor) -> Tensor:
-    """Squared Wasserstein-2 distance of normal distributions, shape (B,).
+    """Squared Wasserstein-2 distance between normal distributions, shape (B,).
 
     |m - t|^2 + tr(S) + tr(T) - 2 tr((T^1/2 S T^1/2)^1/2)
 
-    The last trace is the sum of the roots of eigenvalues. Those below (1e-4 * mean variance of T)^2 count as that, since a
-    root has no gradient at 0.
+    The last trace is the sum of the square roots of eigenvalues, which are clamped to (1e-4 * mean variance of T)^2 from
+    below, as the square root has no gradient at 0.
 
     Args:
         mean, covariance: m and S, shapes (B, C) and (B, C, C).
@@ -123,7 +123,7 @@ def wasserstein_distance(mean: Tensor, covariance: Tensor, target_mean: Tensor, 
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """Roughness of pictures: the mean squared difference of neighbours, down plus across (Johnson et al. 2016, sec. 3.2).
+    """Mean squared difference of neighboring pixels, down plus across (Johnson et al. 2016, sec. 3.2).
 
     mean (x[i+1, j] - x[i, j])^2 + mean (x[i, j+1] - x[i, j])^2
 
@@ -141,7 +141,7 @@ def total_variation(images: Tensor) -> Tensor:
 
 
 def without_edge(images: Tensor, edge: int) -> Tensor:
-    """``images`` or features (B, C, H, W) without ``edge`` pixels on each side, dense in the memory format they had."""
+    """``images`` or features (B, C, H, W) without ``edge`` pixels on each side, contiguous in the same memory format."""
     height, width = images.shape[-2:]
     channels_last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -149,16 +149,16 @@ def without_edge(images: Tensor, edge: int) -> Tensor:
 
 
 def energy(target: Tensor) -> Tensor:
-    """Mean square of a target, the unit in which normalised losses are measured; at least 1e-12."""
+    """Mean square of a target, by which normalized losses are divided; at least 1e-12."""
     return at_least_float32(target).square().mean().clamp_min(1e-12)
 
 
 def structure_correlation(features: Tensor, reference: Tensor) -> Tensor:
-    """How much of a photograph is still there: structure r.
+    """Structure r: how much of a photograph's layout a picture keeps.
 
     Pearson's correlation, over pixels, of each channel of ``features`` with the same channel of ``reference``, averaged
-    over channels. Channels that are constant in either map count as 0. Content distance cannot tell a
-    stylised photograph from a texture that ignores it; this can.
+    over channels. Channels that are constant in either map count as 0. Unlike the content distance, it distinguishes a
+    stylized photograph from a texture that ignores it.
 
     Args:
         features: activations of the result, shape (B, C, H, W).

@@ -1,18 +1,18 @@
-"""The objective of per-image optimisation: one picture against a photograph and any number of style pictures.
+"""The objective of per-image optimization: one picture against a photograph and any number of style pictures.
 
-Images are float RGB in [0, 1], shape (1, 3, H, W). Everything about the photograph and the styles is computed once, when
-the loss is made; a call runs the loss network on the picture and compares.
+Images are float RGB in [0, 1], shape (1, 3, H, W). Features and statistics of the photograph and the style pictures are
+computed once, at construction; a call runs the loss network on the picture and compares.
 
-Three formulas, for content features F of a layer (C channels, M pixels) and Gram matrices G (divided by C and M), where P
-and A are their targets:
+Three formulas, for content features F of a layer (C channels, M pixels) and Gram matrices G (divided by C M) with the
+targets P and A:
 
 normalized  |F - P|^2 / |P|^2 and |G - A|^2 / |A|^2, means over layers: one pair of weights serves every loss network
 classical   |F - P|^2 / (C M) and |G - A|^2 / C^2, sums over layers: Johnson et al. (2016) and most tutorials
-gatys       1/2 |F - P|^2 and 1/4 |G - A|^2, sums over layers: Gatys et al. (2016), eq. 1 and 4, where 1 / (4 N^2 M^2)
-            stands before Gram matrices that are plain sums; ours are divided by N M already, which is the same where the
-            two pictures have one size, and keeps its meaning where they have not
+gatys       1/2 |F - P|^2 and 1/4 |G - A|^2, sums over layers: Gatys et al. (2016), eq. 1 and 4. There, 1 / (4 C^2 M^2)
+            stands before Gram matrices that are plain sums; ours are divided by C M already, which is equal for pictures of
+            one size and comparable for pictures of different sizes
 
-Total variation is the mean of squares in all three.
+Total variation is the mean of squares in all three. There is no palette term.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from fast_nst.functional.features import at_least_float32, energy, structure_correlation, total_variation
+from fast_nst.functional.features import structure_correlation, total_variation
 from fast_nst.losses.style_statistics import STATISTICS, Statistic
-from fast_nst.losses.terms import LossTerms, layers_of, style_layer_weights
+from fast_nst.losses.terms import Features, LossTerms, layers_of, pattern_distance, squared_distance, style_layer_weights
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.settings.train import LossSettings
 
@@ -39,7 +39,7 @@ Formula = Literal["normalized", "classical", "gatys"]
 
 @dataclass
 class Style:
-    """A style picture (1, 3, h, w), its weight, and a mask (H, W) in [0, 1] of the region that it paints (none: all)."""
+    """A style picture (1, 3, h, w), its weight, and a mask (H, W) in [0, 1] of the region that it styles (none: all)."""
 
     picture: Tensor
     weight: float = 1.0
@@ -47,17 +47,18 @@ class Style:
 
 
 class ImageLoss(nn.Module):
-    """Content, style and total variation of one picture.
+    """Content, style and total variation terms of one picture.
 
     Args:
         network: the loss network; it must return the content and style layers of ``settings``.
         photo: the photograph, shape (1, 3, H, W), or None where ``settings.content_weight`` is 0.
-        styles: the style pictures; their weights count as shares of the sum.
-        settings: weights and layers.
-        formula: normalized, classical or gatys (above).
+        styles: the style pictures; each has the share of its weight in the sum of weights.
+        settings: weights and layers; ``style_shares`` and ``palette_weight`` are not used.
+        formula: normalized, classical or gatys (see the module).
         statistic: gram, moments or wasserstein.
         bfloat16: run the loss network in bfloat16; distances stay in float32.
-        low_memory: keep only what lies between the parts of the network (``segments``), and compute the rest twice.
+        low_memory: keep the activations between the network's ``segments`` alone and compute the others again in the
+            backward pass.
     """
 
     def __init__(
@@ -78,23 +79,25 @@ class ImageLoss(nn.Module):
         content, style = layers_of(network.name, settings)
         self.content_layers = content if settings.content_weight else ()
         self.style_layers = style if settings.style_weight else ()
-        self.layer_shares = self._layer_shares()
+        self.content_shares, self.style_shares = self._layer_shares()
         self.segments = segments(network, (*self.content_layers, *self.style_layers))
         self.photo_features = self._features(photo, self.content_layers) if self.content_layers else {}
-        self.energies = {layer: energy(target) for layer, target in self.photo_features.items()}
         self.shares = [style.weight / sum(one.weight for one in styles) for style in styles]
         self.targets = [self._style_targets(style.picture) for style in styles]
         self.masks = [style.mask for style in styles]
         self.pixel_weights: dict[tuple[int, str], Tensor] = {}
 
-    def _layer_shares(self) -> dict[str, float]:
-        """Style layer -> its weight, as a share of the sum if normalised."""
-        weights = style_layer_weights(self.network.name, self.settings) if self.style_layers else []
-        total = sum(weights) if self.formula == "normalized" else 1
-        return {layer: weight / total for layer, weight in zip(self.style_layers, weights, strict=True)}
+    def _layer_shares(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The factor of each content and of each style layer; in the normalized formula, those of a term add up to 1."""
+        style = style_layer_weights(self.network.name, self.settings) if self.style_layers else []
+        content = [1.0] * len(self.content_layers)
+        totals = [sum(weights) if self.formula == "normalized" else 1 for weights in (content, style)]
+        pairs = zip((self.content_layers, self.style_layers), (content, style), totals, strict=True)
+        shares = [dict(zip(layers, (w / total for w in weights), strict=True)) for layers, weights, total in pairs]
+        return shares[0], shares[1]
 
     def forward(self, picture: Tensor) -> LossTerms:
-        """The weighted terms of ``picture`` (1, 3, H, W) in [0, 1]; structure r is left to ``structure``, and nan here."""
+        """The weighted terms of ``picture`` (1, 3, H, W) in [0, 1]; structure r is nan here, see ``structure``."""
         content = style = picture.new_zeros(())
         x = self.network.normalized(picture.contiguous(memory_format=torch.channels_last))
         for names in self.segments:
@@ -107,33 +110,33 @@ class ImageLoss(nn.Module):
         return LossTerms(content + style + tv, content, style, tv, torch.full_like(tv, math.nan))
 
     def _segment(self, x: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """The modules ``names`` of the network on ``x``: what comes out, and the content and style terms on the way."""
+        """Run the modules ``names`` of the network on ``x``: the output, and their layers' content and style terms."""
         content = style = torch.zeros((), device=x.device)
         for name in names:
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
                 x = self.network.chain[name](x)
-            if name in self.photo_features:
-                content = content + self._content_distance(x, name)
-            if name in self.layer_shares:
-                style = style + self.layer_shares[name] * self._style_distances(x, name)
+            if name in self.content_shares:
+                content = content + self.content_shares[name] * self._content_distance(x, name)
+            if name in self.style_shares:
+                style = style + self.style_shares[name] * self._style_distances(x, name)
         return x, content, style
 
     @torch.no_grad()
     def structure(self, picture: Tensor) -> float:
-        """Structure r of ``picture``: how much of the photograph is there, in [-1, 1]; nan without content layers."""
+        """Structure r of ``picture``, in [-1, 1], the mean over the content layers; nan without content layers."""
         features = self._features(picture, self.content_layers) if self.content_layers else {}
         pairs = [(features[layer], self.photo_features[layer]) for layer in features]
         return sum(structure_correlation(*pair).item() for pair in pairs) / len(pairs) if pairs else float("nan")
 
-    def _content_distance(self, found: Tensor, layer: str) -> Tensor:
-        squares = (at_least_float32(found) - at_least_float32(self.photo_features[layer])).square()
-        if self.formula == "gatys":
-            return squares.sum() / 2
-        scale = self.energies[layer] * len(self.photo_features) if self.formula == "normalized" else 1
-        return squares.mean() / scale
+    def _content_distance(self, features: Tensor, layer: str) -> Tensor:
+        target = self.photo_features[layer]
+        if self.settings.by_pattern:
+            return pattern_distance(features, target).mean()
+        distance = squared_distance(features, target, self.formula == "normalized").mean()
+        return distance * features.numel() / 2 if self.formula == "gatys" else distance
 
     def _style_distances(self, features: Tensor, layer: str) -> Tensor:
-        """The distances of one layer to every style, weighted by the styles' shares."""
+        """The distances at one layer to every style picture, weighted by the pictures' shares."""
         total = torch.zeros((), device=features.device)
         everywhere = self.statistic.measure(features) if None in self.masks else ()
         for index, share in enumerate(self.shares):
@@ -149,7 +152,7 @@ class ImageLoss(nn.Module):
         return distance / size if self.formula == "normalized" else distance
 
     def _pixel_weights(self, index: int, layer: str, features: Tensor) -> Tensor | None:
-        """How much each pixel of ``layer`` counts for style ``index``, summing to 1; made once."""
+        """The weight of each pixel of ``layer`` for style ``index``, shape (H, W), summing to 1; computed once."""
         mask = self.masks[index]
         if mask is None:
             return None
@@ -160,19 +163,19 @@ class ImageLoss(nn.Module):
 
     @torch.no_grad()
     def _style_targets(self, picture: Tensor) -> dict[str, tuple[Statistic, Tensor]]:
-        """Layer -> target, and its size, which normalised distances are divided by."""
+        """Layer -> target, and its size, by which normalized distances are divided."""
         features = self._features(picture, self.style_layers) if self.style_layers else {}
         targets = {layer: self.statistic.target(value) for layer, value in features.items()}
         return {layer: (target, self.statistic.size(target).mean().clamp_min(1e-12)) for layer, target in targets.items()}
 
     @torch.no_grad()
-    def _features(self, picture: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def _features(self, picture: Tensor, layers: Iterable[str]) -> Features:
         with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.bfloat16):
             return self.network(picture.contiguous(memory_format=torch.channels_last), layers)
 
 
 def segments(network: LossNetwork, layers: Iterable[str]) -> list[list[str]]:
-    """The modules of ``network`` up to the deepest of ``layers``, in parts that end with a pooling or a block."""
+    """Names of the modules of ``network`` up to the deepest of ``layers``, in parts that end with a pooling or a block."""
     left, parts = set(layers), [[]]
     for name, module in network.chain.items():
         if not left:

@@ -1,13 +1,14 @@
-"""What of a style picture is matched, and how far a picture is from it: one class for each statistic of a layer's features.
+"""Statistics of a layer's features that stand for a style, and the distances between them, one class each.
 
 ``gram``         Gram matrices (Gatys et al. 2016, eq. 3 to 5)
 ``moments``      means and standard deviations of channels (Li et al. 2017, https://arxiv.org/abs/1701.01036, sec. 4.2)
 ``wasserstein``  means and covariances of channels, by the Wasserstein-2 distance of the normal distributions that have them
 
-Each gives ``measure`` (features -> statistic), ``target`` (the same, prepared once for ``distance``), ``distance`` of a
-statistic to a target, and ``size``, the distance of a target to nothing at all, which is the unit of normalised losses.
+Each has ``measure`` (features -> statistic), ``target`` (the same, prepared once for ``distance``), ``distance`` of a
+statistic to a target, and ``size``, the distance of a target to that of features that are 0, which normalized losses divide
+by.
 
-Departures: distances of moments and of Wasserstein-2 are means over channels, so that layers of any width compare.
+Departures: distances of moments and of Wasserstein-2 are means over channels, so that layers of different widths compare.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Statistic = tuple[Tensor, ...]
 
 
 class _Squared:
-    """A statistic whose distance is the mean of squared differences, each of its parts added, shape (B,)."""
+    """A statistic whose distance is the mean squared difference, summed over its parts, shape (B,)."""
 
     def target(self, features: Tensor, weights: Tensor | None = None) -> Statistic:
         return self.measure(features, weights)

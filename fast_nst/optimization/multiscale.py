@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from fast_nst.errors import UserError
-from fast_nst.functional.color import with_colours_of
+from fast_nst.functional.color import with_colors_of
 from fast_nst.functional.pixels import to_pixels
 from fast_nst.losses.image_loss import ImageLoss, Style
 from fast_nst.losses.terms import LossTerms
@@ -99,7 +99,7 @@ class Optimization:
         picture = self._raw()
         if self.settings.colours != "luminance":
             return picture
-        return with_colours_of(picture, resized(self.sources.photo, picture.shape[-2:]).to(picture.device))
+        return with_colors_of(picture, resized(self.sources.photo, picture.shape[-2:]).to(picture.device))
 
     def pixels(self) -> np.ndarray:
         """``result`` as uint8 RGB (H, W, 3)."""

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from fast_nst.errors import UserError, unknown
-from fast_nst.functional.color import grey_like, luminance, match_colours
+from fast_nst.functional.color import gray_like, luminance, match_colors
 from fast_nst.functional.pixels import to_tensor
 from fast_nst.imaging.images import RESAMPLING, open_image, resize_long_side
 from fast_nst.losses.terms import layers_of, style_layer_weights
@@ -71,7 +71,7 @@ def styles_at(settings: OptimizeSettings, sources: Sources, size: tuple[int, int
     styles = [to_tensor(np.asarray(resize_long_side(style, long_side)))[None] for style in sources.styles]
     if settings.colours == "style":
         return styles
-    recolour = grey_like if settings.colours == "luminance" else match_colours
+    recolour = gray_like if settings.colours == "luminance" else match_colors
     return [recolour(style, resized(sources.photo, size)) for style in styles]
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fast_nst.errors import UserError, unknown
-from fast_nst.functional.color import colour_transport, transported
+from fast_nst.functional.color import apply_transport, color_transport
 from fast_nst.losses.perceptual import PerceptualLoss
 from fast_nst.networks.layers import ConvNorm
 from fast_nst.networks.transformer_net import TransformerNet, rearranged
@@ -113,7 +113,7 @@ def closest_start(base: TransformerNet, criterion: PerceptualLoss, style: int, p
     base, styles, found = base.eval(), torch.full((len(photos),), style), []
     for row in base.painted_rows:
         pictures = base(photos, base.mixture([row] * len(photos), like=photos)).clamp(0, 1)
-        start = Start(base.styles[row], *colour_transport(pictures, painting))
-        features = criterion.network(transported(pictures, start.change, start.offset))
+        start = Start(base.styles[row], *color_transport(pictures, painting))
+        features = criterion.network(apply_transport(pictures, start.change, start.offset))
         found.append((criterion.style_loss(features, styles).mean().item(), start))
     return min(found, key=lambda pair: pair[0])[1]

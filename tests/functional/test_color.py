@@ -3,7 +3,7 @@ import pytest
 import skimage.color
 import torch
 
-from fast_nst.functional.color import colour_transport, grey_like, luminance, match_colours, transported, with_colours_of
+from fast_nst.functional.color import apply_transport, color_transport, gray_like, luminance, match_colors, with_colors_of
 
 
 @pytest.fixture(scope="module")
@@ -21,34 +21,34 @@ def test_luminance_is_scikit_image_s_y(pictures):
     np.testing.assert_allclose(luminance(pictures[0])[0, 0], yiq(pictures[0])[..., 0], atol=1e-6)
 
 
-def test_a_picture_in_a_photo_s_colours_has_its_own_y_and_the_photo_s_i_and_q(pictures):
+def test_a_picture_in_a_photo_s_colors_has_its_own_y_and_the_photo_s_i_and_q(pictures):
     picture = 0.5 + 0.2 * (pictures[0] - 0.5)  # nothing leaves [0, 1]
-    mixed = yiq(with_colours_of(picture, pictures[1]))
+    mixed = yiq(with_colors_of(picture, pictures[1]))
     np.testing.assert_allclose(mixed[..., 0], yiq(picture)[..., 0], atol=1e-5)
     np.testing.assert_allclose(mixed[..., 1:], yiq(pictures[1])[..., 1:], atol=2e-4)
 
 
-def test_a_grey_style_has_the_photo_s_spread_of_luminance(pictures):
-    grey, target = grey_like(*pictures), luminance(pictures[1])
-    assert torch.equal(grey[:, 0], grey[:, 2])
-    assert (grey.mean().item(), grey[:, 0].std().item()) == pytest.approx((target.mean().item(), target.std().item()))
+def test_a_gray_style_has_the_photo_s_spread_of_luminance(pictures):
+    gray, target = gray_like(*pictures), luminance(pictures[1])
+    assert torch.equal(gray[:, 0], gray[:, 2])
+    assert (gray.mean().item(), gray[:, 0].std().item()) == pytest.approx((target.mean().item(), target.std().item()))
 
 
-def test_matched_colours_have_the_photo_s_mean_and_covariance(pictures):
-    matched, photo = (image[0].flatten(1).double().numpy() for image in (match_colours(*pictures), pictures[1]))
+def test_matched_colors_have_the_photo_s_mean_and_covariance(pictures):
+    matched, photo = (image[0].flatten(1).double().numpy() for image in (match_colors(*pictures), pictures[1]))
     np.testing.assert_allclose(matched.mean(1), photo.mean(1), atol=1e-3)
     np.testing.assert_allclose(np.cov(matched), np.cov(photo), atol=1e-4)
 
 
-def test_a_grey_style_can_be_recoloured(pictures):
-    grey = luminance(pictures[0]).expand(-1, 3, -1, -1)
-    assert torch.isfinite(match_colours(grey, pictures[1])).all()
-    assert torch.isfinite(grey_like(torch.full((1, 3, 4, 4), 0.5), pictures[1])).all()
+def test_a_gray_style_can_be_recolored(pictures):
+    gray = luminance(pictures[0]).expand(-1, 3, -1, -1)
+    assert torch.isfinite(match_colors(gray, pictures[1])).all()
+    assert torch.isfinite(gray_like(torch.full((1, 3, 4, 4), 0.5), pictures[1])).all()
 
 
-def test_transport_gives_colours_the_target_s_mean_and_covariance(pictures):
+def test_transport_gives_colors_the_target_s_mean_and_covariance(pictures):
     several, target = torch.cat([pictures[0], 1 - pictures[0]]).double(), pictures[1][0].double()
-    change, offset = colour_transport(several, target)
+    change, offset = color_transport(several, target)
     assert torch.allclose(change, change.T, atol=1e-6)
     moved = (change @ several.flatten(2)).transpose(0, 1).flatten(1).numpy() + offset[:, None].numpy()
     spread = np.cov(several.transpose(0, 1).flatten(1).numpy(), bias=True) + 0.001 * np.eye(3)
@@ -57,8 +57,8 @@ def test_transport_gives_colours_the_target_s_mean_and_covariance(pictures):
     np.testing.assert_allclose(change.numpy() @ spread @ change.numpy(), wanted, atol=1e-6)
 
 
-def test_colours_that_are_right_already_hardly_move():
+def test_colors_that_are_right_already_hardly_move():
     picture = torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(1))
     both = picture.transpose(0, 1).flatten(2)  # (3, 2, 1600)
-    moved = transported(picture, *colour_transport(picture, both))
+    moved = apply_transport(picture, *color_transport(picture, both))
     assert (moved - picture).abs().max() < 0.01

@@ -10,7 +10,7 @@ import yaml
 
 from fast_nst.cli.main import main
 from fast_nst.errors import UserError
-from fast_nst.functional.color import with_colours_of
+from fast_nst.functional.color import with_colors_of
 from fast_nst.functional.features import total_variation
 from fast_nst.functional.pixels import to_tensor
 from fast_nst.imaging.images import load_image, save_image
@@ -165,7 +165,7 @@ def test_luminance_transfer_keeps_the_photo_s_colours(settings):
     result = painted(settings, colours="luminance")
     photo = to_tensor(Optimization(settings).pixels())[None]
     picture = result.result()
-    torch.testing.assert_close(with_colours_of(picture, photo), picture, atol=0.02, rtol=0)
+    torch.testing.assert_close(with_colors_of(picture, photo), picture, atol=0.02, rtol=0)
     assert not np.array_equal(result.pixels(), painted(settings).pixels())
 
 
