@@ -1,6 +1,7 @@
-"""The one exception that a caller's mistake raises: its text is one sentence and says what to do.
+"""Exceptions that are answers to the person who runs a command, and the text that may be shown in a terminal.
 
-The command line prints it as one line and exits with its code; nothing else is ever shown without a traceback.
+The command line prints a ``UserError`` as one line and exits with its code. Whatever code has to tell apart is a
+subclass with fields, never a search in the text.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """What came, what is needed, what to do: in one line, for the person who runs the command."""
+    """What came, what is needed, what to do: one line for the person who runs the command."""
 
     code = 2
 
@@ -22,14 +23,44 @@ class PartlyDone(UserError):
 
 
 class DiskFull(UserError):
-    """A file did not find room."""
+    """No room for a file."""
+
+
+class ImageTooLarge(UserError):
+    """More pixels than may be decoded.
+
+    Args:
+        name: the image's name.
+        pixels: of all its frames together; None where they were not counted.
+        limit: pixels that may be decoded.
+    """
+
+    def __init__(self, name: object, pixels: int | None, limit: int) -> None:
+        found = "too many" if pixels is None else f"{pixels / 1e6:.3g}"
+        super().__init__(
+            f"{escape_name(name)} has {found} megapixels, at most {limit / 1e6:.3g} are read; make it smaller"
+        )
+        self.name, self.pixels, self.limit = name, pixels, limit
+
+
+class PackageMissing(UserError):
+    """A file's format is read by a package that is not installed.
+
+    Args:
+        name: the file's name.
+        needs: the format, and how to install what reads it.
+    """
+
+    def __init__(self, name: object, needs: str) -> None:
+        super().__init__(f"cannot read {escape_name(name)}: it is {needs}")
+        self.name, self.needs = name, needs
 
 
 class Stopped(BaseException):
     """A signal asked the process to end; its text is one sentence on how to go on.
 
     Args:
-        signum: the signal's number; the exit code is 128 more, as a shell has it.
+        signum: the signal's number; the exit code is 128 more, as in a shell.
     """
 
     def __init__(self, signum: int, text: str = "stopped") -> None:
@@ -45,7 +76,15 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {name!r}; {hint}choose from: {', '.join(choices)}")
 
 
-def printable(text: str, most: int = 2000) -> str:
-    """``text`` for a terminal: control characters, which could move its cursor or hide words, become ``?``; lines stay."""
-    shown = text if len(text) <= most else f"{text[:most]}..."
-    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in shown)
+def escape_name(name: object) -> str:
+    r"""A file's name for a message: control characters, newlines and undecodable bytes as escapes (``\n``, ``\udcff``).
+
+    A message that prints names as they are could move the cursor, or look like several lines.
+    """
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(name))
+
+
+def printable(text: str, longest: int = 2000) -> str:
+    """``text`` for a terminal: lines stay, other control characters become ``?``, a line ends after ``longest`` letters."""
+    lines = (line if len(line) <= longest else f"{line[:longest]}..." for line in text.split("\n"))
+    return "\n".join("".join(letter if letter.isprintable() else "?" for letter in line) for line in lines)

@@ -70,7 +70,7 @@ def export_onnx(
         raise UserError(f"torch {torch.__version__} writes opset {written} instead of {opset}; choose --opset {written}")
     own = network.styles.index(name) if name in network.styles else network.painted_rows[-1]
     _describe(graph, name, network.styles, own, card or {})
-    with atomic_path(output, durable=True) as temporary:
+    with atomic_path(output) as temporary:
         onnx.save(graph, temporary)
 
 

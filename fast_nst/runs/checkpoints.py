@@ -31,7 +31,7 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
     """
     buffer = io.BytesIO()  # torch.save to a file tells a full disk as a RuntimeError
     torch.save(content, buffer)
-    with atomic_path(path, durable=True) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 

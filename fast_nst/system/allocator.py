@@ -1,4 +1,4 @@
-"""Memory that a step frees stays with the process, as the next step takes as much again."""
+"""Settings of glibc's malloc for steps that allocate and free the same amount of memory again and again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ LARGEST = 2**31 - 1  # bytes, what fits in an int
 
 
 def keep_freed_memory() -> bool:
-    """Keep what is freed, where glibc's malloc would return large pieces to the system at once.
+    """Keep freed memory in the process, where glibc's malloc would return large blocks to the system.
 
-    Every step of a training or an optimisation takes as much memory for its features as the one before. Returned pieces have
-    to be mapped and cleared anew, page by page (mallopt(3): M_MMAP_THRESHOLD and M_TRIM_THRESHOLD).
+    Every step of a training or an optimization needs as much memory for its features as the one before. Returned blocks
+    would have to be mapped and cleared anew, page by page (mallopt(3): M_MMAP_THRESHOLD and M_TRIM_THRESHOLD).
 
     Returns:
-        Whether this process has such a malloc; another is left alone.
+        whether this process uses glibc's malloc; another is left as it is.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

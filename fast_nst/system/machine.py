@@ -1,4 +1,4 @@
-"""The machine and the versions of packages that figures belong to."""
+"""The processor's name and the versions of packages, which are noted beside measurements."""
 
 from __future__ import annotations
 

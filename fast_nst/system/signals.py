@@ -1,7 +1,7 @@
-"""Signals that ask a long work to end: Ctrl-C, SIGTERM, and SIGUSR1 and SIGUSR2, which schedulers send ahead of time.
+"""Signals that ask a process to end: Ctrl-C, SIGTERM, SIGHUP of a closed terminal, and SIGUSR1 and SIGUSR2 of schedulers.
 
-The first one is answered at once, or between two steps where steps are being made, so that what is saved then goes on
-exactly. The second ends the process on the spot.
+The first one is answered at once, or between two steps where steps are being made, so that the saved state can be resumed
+exactly. The second ends the process immediately.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from types import FrameType
 
 from fast_nst.errors import Stopped
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]  # Windows has two of them
+HANG_UP = getattr(signal, "SIGHUP", None)
 
 
 def leave_to_parent(*_: object) -> None:
-    """Heed the signals of the parent alone: in processes that load photographs.
+    """Handle only the parent's signals, in processes that load photographs.
 
-    A terminal or a scheduler sends its signals to all processes at once, and it is the parent that answers them; but SIGTERM
-    from the parent itself, which Python sends to whoever is left when it exits, is an end. Only a thread that waits for a
+    A terminal or a scheduler sends its signals to all processes at once, and the parent answers them; but SIGTERM from the
+    parent itself, which Python sends to its children when it exits, ends this process. Only a thread that waits for a
     signal is told who sent it.
     """
     if not hasattr(signal, "sigwaitinfo"):
@@ -41,18 +43,24 @@ def _end_with_parent(parent: int) -> None:
 
 
 class StopSignals:
-    """Answers the signals while it is entered, in the main thread of the process that entered it.
+    """Handler of ``SIGNALS`` (context manager), for the main thread of the process that entered it.
 
-    A signal raises ``Stopped`` where it arrives, unless ``deferred``: then it waits in ``asked`` until somebody looks.
+    A signal raises ``Stopped`` where it arrives; while ``deferred``, its number is only kept in ``asked``. SIGHUP stays
+    ignored where ``nohup`` made it so.
+
+    Attributes:
+        asked: the number of the signal that came, 0 for none.
+        deferred: whether a signal waits until ``asked`` is read.
     """
 
     def __init__(self) -> None:
-        self.asked, self.deferred = 0, False  # the signal's number, 0 for none
+        self.asked, self.deferred = 0, False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:
         self._process = os.getpid()
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        self._before = {number: old for number, old in handlers.items() if number != HANG_UP or old != signal.SIG_IGN}
         self.listen()
         return self
 
@@ -60,12 +68,12 @@ class StopSignals:
         self._set(self._before)
 
     def listen(self) -> None:
-        """Take the signals, also from whoever took them since."""
-        self._set(dict.fromkeys(SIGNALS, self._receive))
+        """Install the handlers, again where another library replaced them."""
+        self._set(dict.fromkeys(self._before, self._receive))
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Defer signals within the block; one that nobody looked at is answered at its end."""
+        """Defer signals within the block; one that came raises ``Stopped`` at its end."""
         self.deferred = True
         try:
             yield
@@ -81,9 +89,9 @@ class StopSignals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            return  # a process that loads photographs: whoever started it decides
+            return  # a forked process that loads photographs: its parent answers
         if self.asked:
-            os._exit(128 + number)  # the second time: at once, whatever hangs
+            os._exit(128 + number)  # the second signal ends the process even where it hangs
         self.asked = number
         if not self.deferred:
             raise Stopped(number)
