@@ -5,7 +5,7 @@
 Every candidate gets the same crops, schedule, painting, seeds and judge, `lite`. As it goes it is measured on held-out
 photographs, but for their borders, under a loss network that it is not trained with: VGG-19 with --vgg19; without it `lite`
 itself, for a look. What --seeds of the same network differ by is what a difference of networks is to be held against.
-`checkerboard` tells the hatching of 2 and 4 pixels that loss networks do not mind (1 is none); --pictures shows it: what each
+`checkerboard` measures the hatching of 2 and 4 pixels that loss networks ignore (1 is none); --pictures shows it: what each
 network makes of scikit-image's `astronaut` and `coffee` at the end, and a detail of what upsampling leaves.
 frontier_training.csv holds every measurement; a candidate's seed that is there already is not trained again.
 """

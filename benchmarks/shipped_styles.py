@@ -3,10 +3,9 @@
     python benchmarks/shipped_styles.py --paintings paintings --photos val --vgg19 vgg19_features.safetensors \
         --squeezenet squeezenet1_0.safetensors
 
-Photographs must be held out. Distances are divided by the energy of their target, as in benchmarks/quality.py. At strength 1
-also what the network's grid and padding leave in the pictures, `lattice` and `frame`, medians, and `within`, the first
-network's style distance without the features of the outer 16 pixels, in which its padding is. Writes
-docs/benchmarks/styles.csv.
+Photographs must be held out. Distances are divided by the energy of their target. At strength 1 also the medians of
+the pictures' `checkerboard` and `border artifact`, and `within`, the first network's style distance without the features of
+the outer 16 pixels, which its padding is in. Writes docs/benchmarks/styles.csv.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
-from quality import LAYERS, SIZE, distance, measure
+from judging import LAYERS, fitted, gram_distance, measure
 from report import write_rows
 from torch import Tensor
 from tqdm import tqdm
 
-from fast_nst.evaluation.artifacts import frame, lattice
+from fast_nst.evaluation.artifacts import border_artifact, checkerboard
 from fast_nst.functional.features import gram_matrix
 from fast_nst.functional.pixels import to_tensor
-from fast_nst.imaging.images import find_images, open_image, resize_long_side
+from fast_nst.imaging.images import open_image, resize_long_side
+from fast_nst.imaging.scanning import find_images
 from fast_nst.inference.measuring import psnr
 from fast_nst.losses.perceptual import without_border
 from fast_nst.networks.loss_network import LossNetwork
@@ -35,6 +34,7 @@ from fast_nst.stylize.stylizer import Stylizer
 
 STYLE_SIZE = 640
 STRENGTHS = (0.0, 0.3, 0.6, 1.0, 1.25, 1.5)
+ARTIFACTS = {"checkerboard": checkerboard, "border artifact": border_artifact}
 TABLE = Path(__file__).parents[1] / "docs" / "benchmarks" / "styles.csv"
 
 
@@ -51,18 +51,18 @@ def quality_of(name: str, painting: Path, photos: list[np.ndarray], networks: li
         if strength == 0:
             row["psnr at 0"] = min(psnr(result, photo) for result, photo in zip(results, photos, strict=True))
         if strength == 1:
-            row |= {trace.__name__: float(np.median([trace(result) for result in results])) for trace in (lattice, frame)}
+            row |= {name: float(np.median([artifact(result) for result in results])) for name, artifact in ARTIFACTS.items()}
             row[f"{networks[0].name} within"] = within(networks[0], target, results)
         for network, features, gram in zip(networks, of_photos, grams, strict=True):
             pairs = zip(features, results, strict=True)
             table = [measure(of_photo, network(to_tensor(result)[None]), gram) for of_photo, result in pairs]
             means = {layer: np.mean([values[layer] for values in table], 0) for layer in network.layers}
-            row[f"{network.name} style at {strength:g}"] = float(np.mean([value[1] for value in means.values()]))
+            row[f"{network.name} style at {strength:g}"] = float(np.mean([value[0] for value in means.values()]))
             if strength == 1:
-                row |= {f"{network.name} Gram {layer}": float(value[1]) for layer, value in means.items()}
+                row |= {f"{network.name} Gram {layer}": float(value[0]) for layer, value in means.items()}
             if strength >= 1:
                 suffix = "" if strength == 1 else f" at {strength:g}"
-                row |= {f"{network.name} r {layer}{suffix}": float(value[3]) for layer, value in means.items()}
+                row |= {f"{network.name} r {layer}{suffix}": float(value[1]) for layer, value in means.items()}
     return row
 
 
@@ -74,7 +74,7 @@ def within(network: LossNetwork, painting: Tensor, results: list[np.ndarray]) ->
         return [gram_matrix(without_border(value, share)) for value in network(image).values()]
 
     target = grams(painting)
-    distances = [map(distance, grams(to_tensor(result)[None]), target) for result in results]
+    distances = [map(gram_distance, grams(to_tensor(result)[None]), target) for result in results]
     return float(np.mean([list(layers) for layers in distances]))
 
 
@@ -91,8 +91,7 @@ def main() -> None:
     parser.add_argument("--vgg19", required=True)
     parser.add_argument("--squeezenet", required=True)
     arguments = parser.parse_args()
-    paths = find_images(Path(arguments.photos))[: arguments.count]
-    photos = [np.asarray(ImageOps.fit(open_image(path), SIZE, Image.Resampling.LANCZOS)) for path in paths]
+    photos = fitted(find_images(Path(arguments.photos))[: arguments.count])
     files = {"vgg19": arguments.vgg19, "squeezenet1_0": arguments.squeezenet}
     networks = [LossNetwork(name, LAYERS[name], weights) for name, weights in files.items()]
     rows = []

@@ -18,7 +18,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from fast_nst.errors import UserError
 from fast_nst.functional.features import gram_matrix
+from fast_nst.functional.pixels import to_tensor
+from fast_nst.imaging.images import load_image
+from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.networks.transformer_net import TransformerNet
 
 ROUNDED = 1e-5  # tables hold seven digits of each number, so what follows from several of them agrees a little less
@@ -266,6 +270,54 @@ def test_a_rest_without_an_end_is_refused(text: str, monkeypatch: pytest.MonkeyP
     assert pause("0.5") == 0.5
     with pytest.raises(argparse.ArgumentTypeError, match="0 or more"):
         pause(text)
+
+
+@pytest.fixture
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training ends without its ONNX model, which takes longer than all its steps here."""
+    monkeypatch.setattr("fast_nst.training.run.export_onnx", lambda *_: None)
+
+
+def test_new_paintings_are_measured_after_every_budget_and_trained_once(
+    quick: Callable[..., Table], tmp_path: Path, no_export: None
+) -> None:
+    runs = tmp_path / "runs"
+    rows = quick("new_painting", "--runs", str(runs), here=True)
+    names = [(row["painting"], row["minutes"], row["steps"]) for row in rows]
+    assert names == [("stained_glass", "1", "1"), ("stained_glass", "2", "2"), ("mean", "1", "1.0"), ("mean", "2", "2.0")]
+    for row in rows:
+        distances = [float(row[layer]) for layer in ("relu1_2", "relu2_2", "relu3_3", "relu4_2")]
+        weighted = sum(w * d for w, d in zip((0.3, 1, 1.4, 1.3), distances, strict=True)) / 4
+        assert float(row["style"]) == pytest.approx(weighted, abs=2e-4)
+        assert all(-1 <= float(row[f"r {layer}"]) <= 1 for layer in ("relu2_2", "relu3_3", "relu4_2"))
+    assert load_image(runs / "stained_glass.jpg").shape[1] == 4 * (320 + 4) + 4  # photograph, painting and two budgets
+    made = {path: path.stat().st_mtime_ns for path in runs.rglob("last.ckpt")}
+    assert len(made) == 2 and quick("new_painting", "--runs", str(runs), here=True) == rows
+    assert {path: path.stat().st_mtime_ns for path in runs.rglob("last.ckpt")} == made
+
+
+def test_the_judge_of_new_paintings_knows_the_painting_and_the_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that is the painting has no style distance, one that is the photograph all of its structure."""
+    module, generator = benchmark("new_painting", monkeypatch), torch.Generator().manual_seed(0)
+    photo, painting = (torch.randint(0, 256, (64, 96, 3), generator=generator, dtype=torch.uint8).numpy() for _ in "ab")
+    judge = module.Judge([LossNetwork("lite", module.LAYERS["vgg19"])], [photo])
+    as_painting = judge.row([to_tensor(painting)[None]], to_tensor(painting)[None])
+    as_photo = judge.row([to_tensor(photo)[None]], to_tensor(painting)[None])
+    assert as_painting["style"] == 0 < as_photo["style"]
+    assert as_photo["r relu3_3"] == pytest.approx(1) and as_painting["r relu3_3"] < 0.9
+
+
+def test_flags_after_two_dashes_change_the_training_of_new_paintings(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = benchmark("new_painting", monkeypatch)
+    settings = module.parsed(["--minutes", "10", "--", "--structure", "0.3", "--loss.tv_weight", "7"])
+    training = module.training_of(settings.training)
+    assert (training.base, training.batch_size, training.structure, training.loss.tv_weight) == ("base", 2, 0.3, 7)
+
+
+def test_a_missing_new_painting_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = benchmark("new_painting", monkeypatch)
+    with pytest.raises(UserError, match="no painting called chrysanthemums"):
+        module.paintings_of(module.parsed(["--paintings", str(tmp_path), "--names", "chrysanthemums"]))
 
 
 def test_the_frontier_joins_costs_and_what_was_learnt(quick: Callable[..., Table]) -> None:

@@ -1,1 +1,1 @@
-"""Per-image optimisation: a picture's own pixels follow the gradient of the objective."""
+"""Per-image optimization: gradient descent on the pixels of one picture."""

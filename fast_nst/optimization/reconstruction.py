@@ -1,6 +1,6 @@
-"""What a layer keeps of a picture: Gatys et al. (2016), Fig. 1, drawn from noise by matching that layer alone.
+"""Reconstruction of a picture from the features of one layer, starting from noise: Gatys et al. (2016), Fig. 1.
 
-Departures from the paper: terms are divided by their target's energy, which changes no minimum.
+Departures from the paper: terms are divided by the energy of their targets, which moves no minimum.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from fast_nst.errors import unknown
 from fast_nst.imaging.images import save_image
 from fast_nst.imaging.sheets import labelled_sheet
 from fast_nst.networks.loss_network import architecture_of
-from fast_nst.optimization.multiscale import Optimization, paint
+from fast_nst.optimization.multiscale import Optimization
 from fast_nst.optimization.run import check_outputs
-from fast_nst.optimization.sources import load_sources, shared_networks
+from fast_nst.optimization.sources import Opened, load_sources, shared_networks
 from fast_nst.settings.optimize import ReconstructSettings
 
 
 def reconstruct(settings: ReconstructSettings) -> dict[str, float]:
-    """Draw the layers that ``settings`` name, and write the picture, or the labelled grid of several.
+    """Reconstruct the picture from the layers that ``settings`` name, and write the result, or a labeled grid of several.
 
     Returns:
-        label -> the objective that was left: 0 is a perfect likeness, 1 that of a picture without features.
+        label -> the objective at the end: 0 for equal features, 1 for a picture without features.
     Raises:
         UserError: anything wrong with the settings, the picture, the weights or the output, before any work.
     """
-    check_outputs(Path(settings.output))
+    check_outputs(Path(settings.output), overwrite=settings.overwrite)
     jobs = {label: settings.optimization(layers) for label, layers in layer_sets(settings).items()}
-    for job in jobs.values():
-        load_sources(job)
+    opened = Opened()
+    sources = {label: load_sources(job, opened) for label, job in jobs.items()}
     (network,) = shared_networks(jobs.values()).values()
-    drawn = {label: paint(Optimization(job, network=network), [], label) for label, job in jobs.items()}
+    drawn = {label: Optimization(job, sources[label], network).run(label=label) for label, job in jobs.items()}
     cells = [(label, optimization.pixels()) for label, optimization in drawn.items()]
     if len(cells) == 1:
         save_image(cells[0][1], settings.output)
@@ -41,7 +41,7 @@ def reconstruct(settings: ReconstructSettings) -> dict[str, float]:
 
 
 def layer_sets(settings: ReconstructSettings) -> dict[str, list[str]]:
-    """Label -> the layers that each picture matches."""
+    """Label -> the layers to match, for each picture."""
     paths = architecture_of(settings.loss_network).paths
     layers = [settings.layer] if isinstance(settings.layer, str) else settings.layer or _all_layers(paths)
     for layer in layers:

@@ -1,6 +1,6 @@
-"""One optimisation, from settings to a run folder with the picture, its stages, its state and a card.
+"""The command ``fast-nst optimize``: from settings to a run folder with the picture, its stages, its state and a card.
 
-Everything that can be wrong with the settings is found before the folder is made.
+Anything wrong with the settings is found before the folder is made.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from fast_nst.errors import Stopped, UserError
 from fast_nst.imaging.images import SUFFIXES, load_image, save_image
 from fast_nst.imaging.sheets import labelled_sheet
 from fast_nst.imaging.video import Film, check_film
-from fast_nst.optimization.multiscale import Optimization, Watcher, paint
+from fast_nst.optimization.multiscale import Callback, Optimization
 from fast_nst.runs.card import card_of_optimization, readme_of_optimization
 from fast_nst.runs.checkpoints import newest_whole, write_checkpoint
 from fast_nst.runs.config import resolved_optimization
 from fast_nst.runs.folder import RunFolder
 from fast_nst.runs.state_schema import Misfit, matched
 from fast_nst.settings.optimize import OptimizeSettings
-from fast_nst.system.files import check_writable, write_text
+from fast_nst.system.files import check_new, write_text
 from fast_nst.system.signals import StopSignals
 
 STRIP_COLUMNS = 6
@@ -32,7 +32,7 @@ STRIP_COLUMNS = 6
 
 @dataclass
 class Run:
-    """A finished run: where things lie, and what is known of it."""
+    """A finished run: its folder, its picture and its card."""
 
     folder: RunFolder
     output: Path
@@ -40,11 +40,11 @@ class Run:
 
 
 def optimize(settings: OptimizeSettings) -> Run:
-    """Paint a picture as ``settings`` say, and fill its run folder.
+    """Optimize a picture as ``settings`` say, and fill its run folder.
 
     Raises:
         UserError: anything wrong with the settings, the pictures, the weights, the output or the folder, or a full disk.
-        Stopped: a signal asked for an end; what was done until then is saved.
+        Stopped: a signal ended the run; its state is saved.
     """
     with StopSignals() as signals:
         return _optimize(settings, signals)
@@ -55,7 +55,7 @@ def _optimize(settings: OptimizeSettings, signals: StopSignals) -> Run:
     folder = RunFolder(settings.checkpoints, resolved.name)
     config = {key: value for key, value in asdict(resolved).items() if key not in ("resume", "overwrite")}
     output = Path(settings.output or folder.path / "result.png")
-    check_outputs(output, settings.video)
+    check_outputs(output, settings.video, settings.overwrite or settings.resume)
     folder.check(config, settings.resume, settings.overwrite)
     optimization = Optimization(settings)
     newest = newest_whole(folder) if settings.resume else None
@@ -64,32 +64,32 @@ def _optimize(settings: OptimizeSettings, signals: StopSignals) -> Run:
     folder.claim(config, settings.resume, settings.overwrite)
     try:
         with ExitStack() as stack, signals.waiting():
-            paint(optimization, [*_watchers(optimization, folder, stack), StopBetweenSteps(signals, folder.last)])
+            optimization.run([*_callbacks(optimization, folder, stack), StopOnSignal(signals, folder.last)])
         return _finish(optimization, folder, output)
     finally:
         folder.release()
 
 
 def _accepted(state: dict[str, Any], optimization: Optimization, path: Path) -> dict[str, Any]:
-    """What of ``state``, read from ``path``, this optimization may go on from: nothing but what its schema names."""
+    """The part of ``state``, read from ``path``, that the optimization's schema names."""
     try:
         return matched(optimization.schema(state.get("scale")), state)
     except Misfit as error:
         raise UserError(f"{path} is no state of this run: {error}; start again with --overwrite") from error
 
 
-def check_outputs(output: Path, video: str | None = None) -> None:
-    """Raise a UserError where the picture or the film could not be written in the end."""
+def check_outputs(output: Path, video: str | None = None, overwrite: bool = False) -> None:
+    """Raise a UserError where the picture or the film cannot be written later, or exists and is not to be overwritten."""
     if output.suffix.lower() not in SUFFIXES:
         raise UserError(f"cannot write {output}: choose a name that ends in one of {' '.join(sorted(SUFFIXES))}")
-    check_writable(output)
+    check_new(output, overwrite)
     if video:
         check_film(video)
-        check_writable(video)
+        check_new(video, overwrite, flag="--video")
 
 
-class Stages:
-    """Saves numbered pictures of the way, ``step=000100-loss=1.23.png``, every so many steps."""
+class SaveSnapshots:
+    """Saves the picture every so many steps, as ``step=000100-loss=1.23.png``."""
 
     def __init__(self, folder: Path, every: int) -> None:
         self.folder, self.every = folder, every
@@ -103,7 +103,7 @@ class Stages:
             save_image(optimization.pixels(), self.folder / f"step={step:06d}-loss={loss:.3g}.png")
 
 
-class States:
+class SaveState:
     """Saves the state every so many steps, and at the end."""
 
     def __init__(self, path: Path, every: int) -> None:
@@ -114,7 +114,7 @@ class States:
             write_checkpoint(optimization.state_dict(), self.path)
 
 
-class StopBetweenSteps:
+class StopOnSignal:
     """Saves the state and ends the run after the step in which a signal came."""
 
     def __init__(self, signals: StopSignals, path: Path) -> None:
@@ -128,7 +128,7 @@ class StopBetweenSteps:
 
 
 def stage_strip(folder: Path, cell: int = 256) -> np.ndarray:
-    """The pictures that ``Stages`` saved, in order, labelled with their steps and objectives."""
+    """The pictures that ``SaveSnapshots`` saved, in order, labeled with their steps and objectives."""
     cells = []
     for path in sorted(folder.glob("step=*.png")):
         step, loss = (part.split("=")[1] for part in path.stem.split("-", 1))
@@ -136,16 +136,16 @@ def stage_strip(folder: Path, cell: int = 256) -> np.ndarray:
     return labelled_sheet([cells[i : i + STRIP_COLUMNS] for i in range(0, len(cells), STRIP_COLUMNS)], cell)
 
 
-def _watchers(optimization: Optimization, folder: RunFolder, stack: ExitStack) -> list[Watcher]:
+def _callbacks(optimization: Optimization, folder: RunFolder, stack: ExitStack) -> list[Callback]:
     settings = optimization.settings
-    watchers: list[Watcher] = [States(folder.last, settings.checkpoint_every)]
+    callbacks: list[Callback] = [SaveState(folder.last, settings.checkpoint_every)]
     if settings.save_every:
-        watchers.append(Stages(folder.stages, settings.save_every))
+        callbacks.append(SaveSnapshots(folder.stages, settings.save_every))
     if settings.video:
-        shown = -(-optimization.iteration // settings.video_every)  # pictures of steps before the present one
+        shown = -(-optimization.iteration // settings.video_every)  # pictures of the steps before the present one
         film = stack.enter_context(Film(settings.video, optimization.sizes[-1], keep=shown))
-        watchers.append(lambda now: film.add(now.pixels()) if now.iteration % settings.video_every == 0 else None)
-    return watchers
+        callbacks.append(lambda now: film.add(now.pixels()) if now.iteration % settings.video_every == 0 else None)
+    return callbacks
 
 
 def _finish(optimization: Optimization, folder: RunFolder, output: Path) -> Run:

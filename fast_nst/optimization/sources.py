@@ -1,4 +1,4 @@
-"""The pictures that per-image optimisation starts from: decoded, checked against the settings, and sized for a scale."""
+"""Input pictures of per-image optimization: decoded, checked against the settings, and resized to a scale."""
 
 from __future__ import annotations
 
@@ -19,20 +19,80 @@ from fast_nst.losses.terms import layers_of, style_layer_weights
 from fast_nst.networks.loss_network import LossNetwork, architecture_of, check_image_size
 from fast_nst.settings.optimize import STARTS, OptimizeSettings
 
+Opened = dict[str, Image.Image]  # by path
+
 
 @dataclass
 class Sources:
-    """Pictures as they lie in their files; a mask is None where its style paints everywhere."""
+    """The pictures of one optimization, at their own sizes; a mask is None where its style counts everywhere."""
 
+    settings: OptimizeSettings
     photo: Image.Image | None
     styles: list[Image.Image]
     masks: list[Image.Image | None]
     start: Image.Image | None
 
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of the picture at every scale; the last is the result's."""
+        width, height = (self.photo or self.styles[0]).size
+        sides = [(self.settings.size or max(width, height)) / 2**scale for scale in reversed(range(self.settings.scales))]
+        return [tuple(max(1, round(extent * side / max(width, height))) for extent in (height, width)) for side in sides]
 
-def load_sources(settings: OptimizeSettings) -> Sources:
-    """Open the pictures that ``settings`` name, and check that all of them fit together.
+    def photo_at(self, size: tuple[int, int]) -> Tensor | None:
+        """The photograph (1, 3, H, W), gray where only luminance is styled; None if there is none."""
+        if self.photo is None:
+            return None
+        photo = resized(self.photo, size)
+        return luminance(photo).expand(-1, 3, -1, -1) if self.settings.colors == "luminance" else photo
 
+    def styles_at(self, size: tuple[int, int]) -> list[Tensor]:
+        """The style pictures (1, 3, h, w), their longer side ``style_scale`` times that of ``size``, recolored as set."""
+        long_side = max(1, round(max(size) * self.settings.style_scale))
+        styles = [to_tensor(np.asarray(resize_long_side(style, long_side)))[None] for style in self.styles]
+        if self.settings.colors == "style":
+            return styles
+        recolor = gray_like if self.settings.colors == "luminance" else match_colors
+        return [recolor(style, resized(self.photo, size)) for style in styles]
+
+    def masks_at(self, size: tuple[int, int]) -> list[Tensor | None]:
+        """The masks (H, W) in [0, 1]."""
+        return [None if mask is None else resized(mask, size)[0, 0] for mask in self.masks]
+
+    def start_at(self, size: tuple[int, int]) -> Tensor:
+        """The initial picture (1, 3, H, W).
+
+        Noise is uniform in [0, 1], or normal with mean 0.5 and standard deviation 0.25, clamped.
+        """
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        match self.settings.start:
+            case "uniform":
+                return torch.rand(1, 3, *size, generator=generator)
+            case "gaussian":
+                return (0.5 + 0.25 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
+            case "content":
+                return self.photo_at(size)
+            case "style":
+                style = self.styles_at(size)[0]
+                return torch.nn.functional.interpolate(style, size, mode="bicubic", antialias=True).clamp(0, 1)
+        return resized(self.start, size)
+
+    def check_sizes(self) -> None:
+        """Raise a UserError where a picture is too small for a layer at the coarsest scale."""
+        settings, coarsest = self.settings, self.sizes()[0]
+        check_image_size(settings.loss_network, used_layers(settings), *coarsest, what="the picture at the coarsest scale")
+        layers = layers_of(settings.loss_network, settings.loss)[1] if settings.style_weight else ()
+        for image in self.styles if layers else []:
+            share = max(coarsest) * settings.style_scale / max(image.size)
+            height, width = (max(1, round(side * share)) for side in image.size[::-1])
+            what = "the style picture at the coarsest scale"
+            check_image_size(settings.loss_network, layers, height, width, what=what)
+
+
+def load_sources(settings: OptimizeSettings, opened: Opened | None = None) -> Sources:
+    """Open the pictures that ``settings`` name, and check that they fit together.
+
+    Args:
+        opened: pictures that are open already; others are added, so that several runs decode each file once.
     Raises:
         UserError: a picture that cannot be read or is too small for a layer, a layer that does not exist, a mask that is
             black or of another size than the photograph.
@@ -40,68 +100,23 @@ def load_sources(settings: OptimizeSettings) -> Sources:
     _check_layers(settings)
     if settings.start not in STARTS and not Path(settings.start).is_file():
         raise unknown("start (or picture file)", settings.start, STARTS)
-    photo = open_image(settings.content) if settings.content else None
-    styles = [open_image(path) for path in settings.styles]
-    masks = [_mask(path, photo) if path else None for path in settings.masks] or [None] * len(styles)
-    start = open_image(settings.start) if settings.start not in STARTS else None
-    sources = Sources(photo, styles, masks, start)
-    _check_sizes(settings, sources)
+    opened = {} if opened is None else opened
+    photo = _open(settings.content, opened) if settings.content else None
+    styles = [_open(path, opened) for path in settings.styles]
+    masks = [_mask(path, photo, opened) if path else None for path in settings.masks] or [None] * len(styles)
+    start = None if settings.start in STARTS else _open(settings.start, opened)
+    sources = Sources(settings, photo, styles, masks, start)
+    sources.check_sizes()
     return sources
 
 
-def scale_sizes(settings: OptimizeSettings, sources: Sources) -> list[tuple[int, int]]:
-    """(height, width) of the picture at every scale, the last being the result's."""
-    shape = sources.photo or sources.styles[0]
-    longest = settings.size or max(shape.size)
-    sides = [longest / 2 ** (settings.scales - 1 - scale) for scale in range(settings.scales)]
-    return [tuple(max(1, round(extent * side / max(shape.size))) for extent in shape.size[::-1]) for side in sides]
-
-
-def photo_at(settings: OptimizeSettings, sources: Sources, size: tuple[int, int]) -> Tensor | None:
-    """The photograph (1, 3, H, W), grey where only luminance is painted; None if there is none."""
-    if sources.photo is None:
-        return None
-    photo = resized(sources.photo, size)
-    return luminance(photo).expand(-1, 3, -1, -1) if settings.colours == "luminance" else photo
-
-
-def styles_at(settings: OptimizeSettings, sources: Sources, size: tuple[int, int]) -> list[Tensor]:
-    """The style pictures (1, 3, h, w), their longer side ``style_scale`` times that of ``size``, recoloured as asked."""
-    long_side = max(1, round(max(size) * settings.style_scale))
-    styles = [to_tensor(np.asarray(resize_long_side(style, long_side)))[None] for style in sources.styles]
-    if settings.colours == "style":
-        return styles
-    recolour = gray_like if settings.colours == "luminance" else match_colors
-    return [recolour(style, resized(sources.photo, size)) for style in styles]
-
-
-def masks_at(sources: Sources, size: tuple[int, int]) -> list[Tensor | None]:
-    """The masks (H, W) in [0, 1]."""
-    return [None if mask is None else resized(mask, size)[0, 0] for mask in sources.masks]
-
-
-def start_at(settings: OptimizeSettings, sources: Sources, size: tuple[int, int]) -> Tensor:
-    """The first picture (1, 3, H, W): noise is uniform in [0, 1], or normal about 0.5 with a deviation of 0.25, clamped."""
-    generator = torch.Generator().manual_seed(settings.seed)
-    if settings.start == "uniform":
-        return torch.rand(1, 3, *size, generator=generator)
-    if settings.start == "gaussian":
-        return (0.5 + 0.25 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
-    if settings.start == "content":
-        return photo_at(settings, sources, size)
-    if settings.start == "style":
-        (style, *_) = styles_at(settings, sources, size)
-        return torch.nn.functional.interpolate(style, size, mode="bicubic", antialias=True).clamp(0, 1)
-    return resized(sources.start, size)
-
-
 def resized(image: Image.Image, size: tuple[int, int]) -> Tensor:
-    """``image`` stretched to (height, width), as a tensor (1, 3, H, W) in [0, 1]."""
+    """``image`` resized to (height, width), as a tensor (1, 3, H, W) in [0, 1]."""
     return to_tensor(np.asarray(image.resize(size[::-1], RESAMPLING)))[None]
 
 
 def loss_network(settings: OptimizeSettings, layers: Iterable[str] = ()) -> LossNetwork:
-    """The loss network that ``settings`` need, and ``layers`` beside theirs, in channels_last."""
+    """The loss network of ``settings`` with their layers and ``layers``, in channels_last."""
     wanted = dict.fromkeys((*used_layers(settings), *layers))
     network = LossNetwork(settings.loss_network, wanted, _weights(settings), settings.pooling)
     for module in network.chain.modules():
@@ -111,7 +126,7 @@ def loss_network(settings: OptimizeSettings, layers: Iterable[str] = ()) -> Loss
 
 
 def shared_networks(jobs: Iterable[OptimizeSettings]) -> dict[tuple, LossNetwork]:
-    """``network_key`` -> one loss network for all of ``jobs`` that have that key, so that each is loaded once."""
+    """``network_key`` -> one loss network for all of ``jobs`` that have this key, so that each is loaded once."""
     layers: dict[tuple, list[str]] = {}
     first: dict[tuple, OptimizeSettings] = {}
     for job in jobs:
@@ -121,7 +136,7 @@ def shared_networks(jobs: Iterable[OptimizeSettings]) -> dict[tuple, LossNetwork
 
 
 def network_key(settings: OptimizeSettings) -> tuple:
-    """What makes two loss networks one."""
+    """The settings that tell loss networks apart."""
     return settings.loss_network, settings.loss_weights, settings.pooling, settings.padding
 
 
@@ -154,24 +169,17 @@ def _check_layers(settings: OptimizeSettings) -> None:
     style_layer_weights(settings.loss_network, settings.loss)
 
 
-def _check_sizes(settings: OptimizeSettings, sources: Sources) -> None:
-    """Every picture leaves something at the deepest layer, even at the coarsest scale."""
-    coarsest, name = scale_sizes(settings, sources)[0], settings.loss_network
-    check_image_size(name, used_layers(settings), *coarsest, what="the picture at the coarsest scale")
-    if settings.style_weight:
-        for image in sources.styles:
-            share = max(coarsest) * settings.style_scale / max(image.size)
-            height, width = (max(1, round(side * share)) for side in image.size[::-1])
-            check_image_size(
-                name, layers_of(name, settings.loss)[1], height, width, what="the style picture at the coarsest scale"
-            )
+def _open(path: str, opened: Opened) -> Image.Image:
+    if path not in opened:
+        opened[path] = open_image(path)
+    return opened[path]
 
 
-def _mask(path: str, photo: Image.Image) -> Image.Image:
-    mask = open_image(path)
+def _mask(path: str, photo: Image.Image, opened: Opened) -> Image.Image:
+    mask = _open(path, opened)
     if mask.size != photo.size:
         sizes = [f"{image.width}x{image.height}" for image in (mask, photo)]
         raise UserError(f"the mask {path} has {sizes[0]} pixels, the photograph {sizes[1]}; make them equal")
     if mask.getextrema() == ((0, 0),) * 3:
-        raise UserError(f"the mask {path} is black all over, so its style would paint nothing; white is where it paints")
+        raise UserError(f"the mask {path} is black all over, so its style would not count; white is where a style counts")
     return mask

@@ -1,7 +1,7 @@
-"""A grid of optimisations over any two settings: one labelled contact sheet, and a CSV with losses and times.
+"""The command ``fast-nst sweep``: a grid of optimizations over any two settings, as a labeled sheet and a CSV.
 
-Every finished picture is kept in the run's folder with the settings that made it, so a sweep that was stopped, or that
-grows by a column, draws only what is missing.
+Every finished picture is kept in the run's folder with its settings, so that a sweep that was stopped, or got another
+column, makes the missing pictures only.
 """
 
 from __future__ import annotations
@@ -9,22 +9,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-from argparse import ArgumentError
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from jsonargparse import ArgumentParser
-
-from fast_nst.errors import UserError, unknown
+from fast_nst.errors import unknown
 from fast_nst.imaging.images import load_image, save_image
 from fast_nst.imaging.sheets import labelled_sheet
-from fast_nst.networks.loss_network import LossNetwork
-from fast_nst.optimization.multiscale import Optimization, device_of, paint
+from fast_nst.optimization.multiscale import Optimization, device_of
 from fast_nst.optimization.run import check_outputs
-from fast_nst.optimization.sources import load_sources, network_key, shared_networks
+from fast_nst.optimization.sources import Opened, load_sources, network_key, shared_networks
 from fast_nst.settings.optimize import OptimizeSettings, SweepSettings
+from fast_nst.settings.values import from_plain
 from fast_nst.system.files import write_text
 
 MEASURES = ("total", "content", "style", "tv", "structure")
@@ -35,7 +32,7 @@ NOT_SWEPT |= {"resume", "overwrite"}
 
 @dataclass
 class Cell:
-    """One picture of the grid: where it stands, what it is called, its settings, and its files."""
+    """One picture of the grid: its row, labels, settings and file."""
 
     row: int
     row_label: str
@@ -50,29 +47,28 @@ class Cell:
 
     @property
     def record(self) -> Path:
-        """Where losses, times and settings are kept."""
+        """The file of its losses, times and settings."""
         return self.picture.with_suffix(".json")
 
 
 def sweep(settings: SweepSettings) -> tuple[Path, Path]:
-    """Optimise every picture of the grid, and write the contact sheet and, beside it, the table.
+    """Optimize every picture of the grid, and write the contact sheet and the table beside it.
 
     Returns:
         the sheet and the CSV.
     Raises:
-        UserError: anything wrong with any picture's settings, before the first is begun.
+        UserError: anything wrong with any picture's settings, before the first is made; a sheet of another sweep.
     """
     folder = Path(settings.checkpoints) / (settings.name or "sweep")
     sheet = Path(settings.output or folder / "sweep.png")
-    check_outputs(sheet)
-    cells = cells_of(settings, folder / "cells")
+    check_outputs(sheet, overwrite=settings.overwrite or (folder / "cells").exists())
+    cells, opened = cells_of(settings, folder / "cells"), Opened()
     missing = [cell for cell in cells if settings.overwrite or not _is_done(cell)]
-    for cell in missing:
-        load_sources(cell.settings)
+    sources = [load_sources(cell.settings, opened) for cell in missing]
     device_of(settings)
     networks = shared_networks(cell.settings for cell in missing)
-    for cell in missing:
-        _draw(cell, networks[network_key(cell.settings)])
+    for cell, pictures in zip(missing, sources, strict=True):
+        _make(cell, Optimization(cell.settings, pictures, networks[network_key(cell.settings)]))
     records = [json.loads(cell.record.read_text()) for cell in cells]
     _write_sheet(settings, cells, sheet)
     write_text(sheet.with_suffix(".csv"), _table(settings, cells, records))
@@ -80,7 +76,7 @@ def sweep(settings: SweepSettings) -> tuple[Path, Path]:
 
 
 def cells_of(settings: SweepSettings, folder: Path) -> list[Cell]:
-    """The pictures of the grid, row by row."""
+    """The cells of the grid, row by row."""
     common = {name: getattr(settings, name) for name in SETTINGS - {"output", "overwrite"}}
     columns = list(_axis(settings.columns, settings.column_values, settings.column_labels))
     cells = []
@@ -105,13 +101,8 @@ def _parsed(changes: dict[str, Any]) -> dict[str, Any]:
     for name in changes:
         if name not in SETTINGS - NOT_SWEPT:
             raise unknown("setting to sweep", name, sorted(SETTINGS - NOT_SWEPT))
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(OptimizeSettings, as_group=False)
-    try:
-        values = parser.parse_object(changes)
-    except ArgumentError as error:
-        raise UserError(" ".join(str(error).split())) from error
-    return {name: values[name] for name in changes}
+    kinds = get_type_hints(OptimizeSettings)
+    return {name: from_plain(name, kinds[name], value) for name, value in changes.items()}
 
 
 def _shown(value: object) -> str:
@@ -122,9 +113,9 @@ def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
-def _draw(cell: Cell, network: LossNetwork) -> None:
-    """Make a picture, and keep it with its losses, times and settings."""
-    optimization = paint(Optimization(cell.settings, network=network), [], cell.label)
+def _make(cell: Cell, optimization: Optimization) -> None:
+    """Make the picture of a cell, and keep it with its losses, times and settings."""
+    optimization.run(label=cell.label)
     record = {
         **optimization.measures(),
         "steps": optimization.iteration,

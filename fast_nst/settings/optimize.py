@@ -1,4 +1,4 @@
-"""The settings of per-image optimisation as plain values; nothing heavy is imported here, as in ``settings``."""
+"""Settings of ``fast-nst optimize``, ``reconstruct`` and ``sweep``."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ STARTS = ("content", "style", "gaussian", "uniform")
 
 @dataclass
 class OptimizeSettings:
-    """Paint one picture by optimising its pixels (Gatys et al. 2016): the best picture, if one can wait.
+    """Optimize the pixels of one picture (Gatys et al. 2016): slow, and the best result.
 
     Attributes:
         content: the photograph (none: where content_weight is 0; the result then has the style picture's shape).
         style: the painting, or a list of several (none: where style_weight is 0).
         output: the picture to write (none: result.png in the run's folder).
         shares: a weight for each of several style pictures (empty: equal).
-        masks: for each style picture a grey picture of the photograph's size, white where it paints, or null for
+        masks: for each style picture a gray picture of the photograph's size, white where the style counts, or null for
             everywhere (empty: all everywhere).
-        start: the first picture: content, style, gaussian or uniform (noise), or a picture file.
+        start: the initial picture: content, style, gaussian or uniform (noise), or a picture file.
         optimizer: lbfgs or adam.
         steps: iterations, at the first scale.
-        lr: step size (none: 1 for lbfgs, 0.02 for adam).
+        learning_rate: step size (none: 1 for lbfgs, 0.02 for adam).
         history: pairs of steps and gradients that lbfgs remembers; each takes two pictures of memory.
-        average: decay of an average over iterations, which is then the result (0: the best step is; 0.99 is usual).
+        average: decay of a moving average over iterations, which is then the result (0: the best step is; 0.99 is usual).
         size: longer side of the result in pixels (none: the photograph's own).
-        scales: number of sizes to work through, each twice the one before, the last one being size.
+        scales: number of sizes to optimize at, each twice the one before; the last is size.
         fine_steps: iterations at each scale after the first (none: half of steps).
         style_scale: longer side of the style pictures, as a multiple of the result's at each scale: the size of strokes.
         loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
         loss_weights: its weights in torchvision's keys, .pth or .safetensors, or a folder of files that begin with the
             names of networks (none: torchvision's own, downloaded once).
-        content_layers: layers at which the photograph is kept (empty: the loss network's own choice, relu2_2 for a VGG).
-        style_layers: layers whose statistics are matched (empty: relu1_2, relu2_2, relu3_3, relu4_3 for a VGG).
+        content_layers: layers of the content term (empty: the loss network's own choice, relu2_2 for a VGG).
+        style_layers: layers of the style term (empty: relu1_2, relu2_2, relu3_3, relu4_3 for a VGG).
         style_layer_weights: a weight for each style layer (empty: the loss network's own choice).
         content_weight: weight of the content term.
         style_weight: weight of the style term.
@@ -45,25 +45,25 @@ class OptimizeSettings:
         formula: normalized divides every term by its target's size, so that one pair of weights serves every network;
             classical takes mean squares, summed over layers (Johnson et al. and most tutorials; style_weight about 1e6);
             gatys takes the sums of Gatys et al. 2016, 1/2 for content and 1/(4 N^2 M^2) for style.
-        statistic: what is matched of the style's features: gram, moments (means and variances of channels) or wasserstein
-            (distance of their means and covariances).
+        statistic: the statistic of features that stands for the style: gram, moments (means and standard deviations of
+            channels) or wasserstein (their means and covariances, by the Wasserstein distance).
         pooling: the loss network's pooling, max or average.
-        padding: what the loss network sees beyond the border, zeros (as trained) or replicate, which leaves no dark or
-            coloured frame on the result.
-        colours: style (the painting's), luminance (the photograph's; only light and dark are painted) or match (the painting
-            is recoloured like the photograph first).
+        padding: of the loss network's convolutions, zeros (as trained) or replicate, which leaves no dark or colored edge on
+            the result.
+        colors: style (the painting's), luminance (the photograph's; only light and dark change) or match (the painting is
+            recolored like the photograph first).
         precision: of the loss network's features, float32 or bfloat16 (faster on GPUs and recent processors).
-        low_memory: compute features twice instead of keeping them all: slower, in about three quarters of the memory.
+        low_memory: compute features twice instead of keeping them: slower, in about three quarters of the memory.
         device: auto, cpu or cuda.
         seed: of the noise to start from.
         name: name of the run's folder (none: from the pictures' file names).
         checkpoints: folder in which the run's own folder is made.
-        save_every: steps between numbered pictures in the run's folder, laid out in stages.png at the end (none: no stages).
+        save_every: steps between numbered pictures in the run's folder, which stages.png shows at the end (none: no stages).
         checkpoint_every: steps between saved states.
-        video: film of the optimisation to write, .mp4 (none: no film).
+        video: film of the optimization to write, .mp4 (none: no film).
         video_every: steps between the film's pictures.
-        resume: go on with the run in the folder, to its end or to a larger number of steps.
-        overwrite: replace the run in the folder.
+        resume: continue the run in the folder, to its end or to a larger number of steps.
+        overwrite: replace the run in the folder, and an output or a film that exists.
         progress: show a progress bar with the losses.
     """
 
@@ -75,7 +75,7 @@ class OptimizeSettings:
     start: str = "content"
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     steps: int = 300
-    lr: float | None = None
+    learning_rate: float | None = None
     history: int = 20
     average: float = 0.0
     size: int | None = 512
@@ -94,7 +94,7 @@ class OptimizeSettings:
     statistic: Literal["gram", "moments", "wasserstein"] = "gram"
     pooling: Literal["max", "average"] = "max"
     padding: Literal["zeros", "replicate"] = "zeros"
-    colours: Literal["style", "luminance", "match"] = "style"
+    colors: Literal["style", "luminance", "match"] = "style"
     precision: Literal["float32", "bfloat16"] = "float32"
     low_memory: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -127,7 +127,7 @@ class OptimizeSettings:
 
     @property
     def loss(self) -> LossSettings:
-        """What the loss is told: weights and layers."""
+        """The settings of the objective: weights and layers."""
         return LossSettings(
             content_weight=self.content_weight,
             content="squared",
@@ -156,8 +156,8 @@ class OptimizeSettings:
             if given not in (0, len(self.styles)):
                 raise UserError(f"--{name} needs one for each of the {len(self.styles)} style pictures, got {given}")
         needs = {
-            "content": self.content_weight or self.start == "content" or self.colours != "style" or any(self.masks),
-            "style": self.style_weight or self.start == "style" or self.colours == "match",
+            "content": self.content_weight or self.start == "content" or self.colors != "style" or any(self.masks),
+            "style": self.style_weight or self.start == "style" or self.colors == "match",
         }
         for name, needed in needs.items():
             if needed and not getattr(self, name):
@@ -166,28 +166,29 @@ class OptimizeSettings:
 
 @dataclass
 class ReconstructSettings:
-    """Draw from noise what a layer keeps of a picture (Gatys et al. 2016, Fig. 1).
+    """Reconstruct a picture, from noise, from the features of a layer (Gatys et al. 2016, Fig. 1).
 
     Attributes:
         photo: the picture.
         output: the picture to write; several layers make a labelled grid.
         layer: the layer, or a list of them (none: every rectified layer of the loss network, or every layer of one that has
             none by name).
-        kind: content (the layer's features) or style (their statistics).
+        kind: content (the layer's features) or style (their statistic).
         growing: match, in each picture of a grid, all layers up to its own, as Fig. 1 does for style.
         size: longer side in pixels (none: the picture's own).
         steps: iterations for each picture.
         optimizer: lbfgs or adam.
-        lr: step size (none: 1 for lbfgs, 0.02 for adam).
+        learning_rate: step size (none: 1 for lbfgs, 0.02 for adam).
         start: gaussian or uniform (noise), or a picture file.
         loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
         loss_weights: its weights in torchvision's keys, a file or a folder of files (none: torchvision's own, downloaded).
-        statistic: what style is: gram, moments or wasserstein.
+        statistic: of kind style: gram, moments or wasserstein.
         pooling: the loss network's pooling, max or average.
-        tv_weight: weight of the total variation beside 1 for the layer (0 as in the paper; more is smoother).
+        tv_weight: weight of the total variation; the layer's is 1 (0 as in the paper; more is smoother).
         columns: pictures in a row of the grid.
         device: auto, cpu or cuda.
         seed: of the noise.
+        overwrite: replace an output that exists.
         progress: show progress bars with the losses.
     """
 
@@ -199,7 +200,7 @@ class ReconstructSettings:
     size: int | None = 256
     steps: int = 300
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    lr: float | None = None
+    learning_rate: float | None = None
     start: str = "gaussian"
     loss_network: str = "lite"
     loss_weights: str | None = None
@@ -209,6 +210,7 @@ class ReconstructSettings:
     columns: int = 5
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = 0
+    overwrite: bool = False
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -216,8 +218,8 @@ class ReconstructSettings:
         self.optimization([])
 
     def optimization(self, layers: list[str]) -> OptimizeSettings:
-        """The settings of one picture of the grid, which matches ``layers``."""
-        shared = ("size", "steps", "optimizer", "lr", "start", "loss_network", "loss_weights")
+        """The settings of the picture that is reconstructed from ``layers``."""
+        shared = ("size", "steps", "optimizer", "learning_rate", "start", "loss_network", "loss_weights")
         shared += ("statistic", "pooling", "tv_weight", "device", "seed", "progress")
         values = {name: getattr(self, name) for name in shared}
         if self.kind == "content":
@@ -227,10 +229,10 @@ class ReconstructSettings:
 
 @dataclass
 class SweepSettings(OptimizeSettings):
-    """Optimise a grid of pictures over any two settings: a labelled contact sheet, and a table of losses and times.
+    """Optimize a grid of pictures over any two settings: a labeled contact sheet, and a table of losses and times.
 
-    Every flag of optimize holds for all pictures of the grid. Finished pictures lie in the run's folder, and are taken from
-    there when the same sweep is started again.
+    Every flag of optimize applies to all pictures of the grid. Finished pictures are kept in the run's folder and used again
+    when the same sweep is repeated.
 
     Attributes:
         rows: the setting that varies from row to row, such as start (none: one row).
@@ -270,7 +272,7 @@ class SweepSettings(OptimizeSettings):
 RANGES = {
     "steps": (1, 10**7),
     "fine_steps": (1, 10**7),
-    "lr": (1e-8, 1e4),
+    "learning_rate": (1e-8, 1e4),
     "history": (1, 1000),
     "average": (0, 0.999999),
     "size": (16, 16384),

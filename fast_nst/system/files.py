@@ -103,11 +103,11 @@ def check_readable(path: str | Path, kind: str = "file") -> None:
     raise UserError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}; name a {kind}")
 
 
-def check_new(path: str | Path, overwrite: bool) -> None:
-    """Raise a UserError where ``path`` cannot be written later, or exists and is not to be overwritten."""
+def check_new(path: str | Path, overwrite: bool, flag: str = "--output") -> None:
+    """Raise a UserError where ``path``, an argument of ``flag``, cannot be written later, or exists without ``overwrite``."""
     check_writable(path)
     if not overwrite and os.path.exists(path):
-        raise UserError(f"{escape_name(path)} exists; choose another --output, or replace it with --overwrite")
+        raise UserError(f"{escape_name(path)} exists; choose another {flag}, or replace it with --overwrite")
 
 
 def check_writable(path: str | Path) -> None:
@@ -136,7 +136,9 @@ def _check_name(path: Path) -> None:
     if "\0" in str(path):
         raise UserError(f"cannot write {escape_name(path)}: a path has no NUL character; choose another output path")
     if len(os.fsencode(path.name)) > MAX_NAME:
-        raise UserError(f"cannot write {escape_name(path)}: a file's name has at most {MAX_NAME} bytes; choose a shorter one")
+        raise UserError(
+            f"cannot write {escape_name(path)}: a file's name has at most {MAX_NAME} bytes; choose a shorter one"
+        )
     if os.path.isdir(path):
         raise UserError(f"cannot write {escape_name(path)}: it is a folder; name a file in it")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from fast_nst.errors import escape_name
 from fast_nst.functional.features import energy, gram_matrix
 from fast_nst.functional.pixels import to_tensor
 from fast_nst.imaging.images import resize_long_side
@@ -67,7 +68,7 @@ class StyleReport:
 
     def text(self, painting: str) -> str:
         """The report on ``painting`` as lines to read."""
-        lines = [f"{painting}: {self.width}x{self.height} pixels"]
+        lines = [f"{escape_name(painting)}: {self.width}x{self.height} pixels"]
         lines += [f"  warning: {warning}" for warning in self.warnings] or ["  nothing that would make a model ugly"]
         layers = list(next(iter(self.energy.values()), {}))
         if layers:

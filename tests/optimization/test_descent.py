@@ -149,6 +149,56 @@ def test_a_picture_at_its_minimum_stays_there():
     torch.testing.assert_close(optimize(towards(target), target, 5).picture, target)
 
 
+def weighted(target: torch.Tensor):
+    """The objective 1/2 sum of c (x - target)^2 with a curvature c of its own for each number."""
+    curvature = 0.2 + torch.rand(target.shape, generator=torch.Generator().manual_seed(4))
+
+    def objective(picture):
+        total = 0.5 * (curvature * (picture - target).square()).sum()
+        return LossTerms(total, total, NOTHING, NOTHING, NOTHING)
+
+    return objective
+
+
+def test_where_nothing_is_clamped_the_path_is_that_of_torch_s_own_lbfgs():
+    target = 0.3 + 0.4 * torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(5))
+    start, objective = torch.full_like(target, 0.5), weighted(target)
+    descent, x = Descent(objective, start), start.clone().requires_grad_()
+    scale = torch.autograd.grad(objective(x).total, x)[0].abs().mean()
+    theirs = torch.optim.LBFGS([x], max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0)
+
+    def closure():
+        theirs.zero_grad()
+        loss = objective(x).total / scale
+        loss.backward()
+        return loss
+
+    for step in range(8):
+        theirs.param_groups[0]["lr"] = x.numel() / 255 if step == 0 else 1
+        theirs.step(closure)
+        descent.step()
+        assert descent.picture.min() > 0 and descent.picture.max() < 1
+        torch.testing.assert_close(descent.picture, x.detach(), atol=2e-5, rtol=0)
+
+
+def test_lbfgs_pairs_gradients_with_the_clamped_steps():
+    target = torch.linspace(-1, 2, 60).view(1, 3, 4, 5)
+    descent, moved = Descent(weighted(target), torch.full_like(target, 0.5)), []
+    for _ in range(5):
+        before = descent.picture.clone()
+        descent.step()
+        moved.append((descent.picture - before).flatten())
+    assert ((descent.picture == 0) | (descent.picture == 1)).any()
+    (state,) = descent.optimizer.state.values()
+    assert len(state["old_stps"]) == len(moved) - 1  # the last step is paired at the next one
+    for found, expected in zip(state["old_stps"], moved, strict=False):
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_saved_states_keep_the_names_of_earlier_versions(objective, scene):
+    assert {"caution", "unit", "_sum"} < set(Descent(objective, scene[0]).state_dict())
+
+
 def test_bad_arguments_are_named(objective, scene):
     with pytest.raises(UserError, match="did you mean lbfgs"):
         Descent(objective, scene[0], "lbgfs")

@@ -17,7 +17,7 @@ from fast_nst.imaging.images import load_image, save_image
 from fast_nst.imaging.synthetic import draw_painting
 from fast_nst.imaging.video import read_film
 from fast_nst.optimization.descent import Descent
-from fast_nst.optimization.multiscale import Optimization, paint
+from fast_nst.optimization.multiscale import Optimization
 from fast_nst.optimization.run import optimize
 from fast_nst.settings.optimize import OptimizeSettings
 
@@ -49,7 +49,7 @@ def settings(files, tmp_path) -> OptimizeSettings:
 
 
 def painted(settings: OptimizeSettings, **changes) -> Optimization:
-    return paint(Optimization(replace(settings, **changes)), [])
+    return Optimization(replace(settings, **changes)).run()
 
 
 def test_a_run_folder_tells_how_its_picture_was_made(settings, tmp_path):
@@ -161,8 +161,8 @@ def test_a_mask_keeps_a_style_in_its_region(settings, files):
     assert changed[:, :20].mean() > 5 * changed[:, 36:].mean()
 
 
-def test_luminance_transfer_keeps_the_photo_s_colours(settings):
-    result = painted(settings, colours="luminance")
+def test_luminance_transfer_keeps_the_photo_s_colors(settings):
+    result = painted(settings, colors="luminance")
     photo = to_tensor(Optimization(settings).pixels())[None]
     picture = result.result()
     torch.testing.assert_close(with_colors_of(picture, photo), picture, atol=0.02, rtol=0)
@@ -212,7 +212,7 @@ def test_more_total_variation_weight_makes_a_smoother_picture(settings):
         (["--style_scale", "0.05"], "the style picture at the coarsest scale"),
         (["--start", "contant"], "did you mean content"),
         (["--formula", "gatys", "--statistic", "moments"], "choose another formula"),
-        (["--lr", "0"], "lr needs to be between"),
+        (["--learning_rate", "0"], "learning_rate needs to be between"),
         (["--output", "out.xyz"], "choose a name that ends in one of"),
         (["--output", "PHOTO/out.png"], "cannot write"),
         (["--video", "out.gif"], "choose a name that ends in one of"),
@@ -255,6 +255,18 @@ def test_a_run_is_not_overwritten_unasked(settings):
         optimize(replace(settings, style_weight=5.0, resume=True))
     optimize(replace(settings, style_weight=5.0, overwrite=True))
     assert Path(folder.card).exists()
+
+
+def test_a_picture_that_exists_is_not_replaced_unasked(settings, tmp_path):
+    for flag, name in (("output", "out.png"), ("video", "way.mp4")):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(UserError, match=f"choose another --{flag}, or replace it with --overwrite"):
+            optimize(replace(settings, **{flag: str(tmp_path / name)}))
+        assert (tmp_path / name).read_text() == "mine" and not (tmp_path / "runs").exists()
+    outputs = {"output": str(tmp_path / "out.png"), "video": str(tmp_path / "way.mp4")}
+    optimize(replace(settings, overwrite=True, **outputs))
+    assert load_image(tmp_path / "out.png").shape == (32, 48, 3)
+    optimize(replace(settings, resume=True, steps=9, **outputs))
 
 
 def test_the_command_says_where_the_picture_is(settings, files, capsys, tmp_path, monkeypatch):

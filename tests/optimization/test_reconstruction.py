@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import skimage.data
@@ -6,6 +8,7 @@ from fast_nst.cli.main import main, parser_of
 from fast_nst.errors import UserError
 from fast_nst.functional.pixels import to_tensor
 from fast_nst.imaging.images import load_image, save_image
+from fast_nst.optimization import sources
 from fast_nst.optimization.descent import Descent
 from fast_nst.optimization.reconstruction import layer_sets, reconstruct
 from fast_nst.settings.optimize import ReconstructSettings
@@ -47,6 +50,24 @@ def test_several_layers_make_a_grid(photo, tmp_path):
     assert load_image(tmp_path / "grid.png").shape == (2 * (27 + 16 + 4) + 4, 2 * 44 + 4, 3)
 
 
+def test_the_picture_is_opened_once_for_all_layers(photo, tmp_path, monkeypatch):
+    opened, original = [], sources.open_image
+    monkeypatch.setattr(sources, "open_image", lambda path: opened.append(path) or original(path))
+    layers = ["relu1_1", "relu1_2", "relu2_1"]
+    reconstruct(ReconstructSettings(photo, str(tmp_path / "grid.png"), layers, size=40, steps=1, progress=False))
+    assert opened == [photo]
+
+
+def test_a_picture_that_exists_is_not_replaced_unasked(photo, tmp_path):
+    (tmp_path / "drawn.png").write_text("mine")
+    settings = ReconstructSettings(photo, str(tmp_path / "drawn.png"), "relu1_1", size=40, steps=1, progress=False)
+    with pytest.raises(UserError, match="replace it with --overwrite"):
+        reconstruct(settings)
+    assert (tmp_path / "drawn.png").read_text() == "mine"
+    reconstruct(replace(settings, overwrite=True))
+    assert load_image(tmp_path / "drawn.png").shape == (27, 40, 3)
+
+
 def test_growing_subsets_are_those_of_the_figure(photo):
     growing = layer_sets(ReconstructSettings(photo, layer=["relu1_1", "relu2_1", "relu3_1"], kind="style", growing=True))
     assert list(growing) == ["relu1_1", "relu1_1 to relu2_1", "relu1_1 to relu3_1"]
@@ -85,5 +106,5 @@ def test_a_mistake_is_one_line_before_any_work(flags, message, photo, capsys, mo
 
 
 def test_the_photo_stands_alone_on_the_command_line():
-    settings = parser_of("reconstruct").parse_args(["photo.jpg", "--layer", "relu4_2", "--kind", "content"])
-    assert (settings.photo, settings.layer, settings.kind) == ("photo.jpg", "relu4_2", "content")
+    values = parser_of("reconstruct").values(["photo.jpg", "--layer", "relu4_2", "--kind", "content"])
+    assert values == {"photo": "photo.jpg", "layer": "relu4_2", "kind": "content"}

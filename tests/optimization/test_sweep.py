@@ -8,6 +8,7 @@ from fast_nst.cli.main import main, parser_of
 from fast_nst.errors import UserError
 from fast_nst.imaging.images import load_image, save_image
 from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.optimization import sources
 from fast_nst.optimization.descent import Descent
 from fast_nst.optimization.sweep import cells_of, sweep
 from fast_nst.settings.optimize import SweepSettings
@@ -55,6 +56,22 @@ def test_finished_pictures_are_not_drawn_again(grid, monkeypatch):
     assert len(count) == 2 * 2
     sweep(SweepSettings(**{**grid, "steps": 3}))
     assert len(count) == 4 + 4 * 3
+
+
+def test_a_sheet_of_something_else_is_not_replaced_unasked(grid, tmp_path):
+    (tmp_path / "sheet.png").write_text("mine")
+    with pytest.raises(UserError, match="replace it with --overwrite"):
+        sweep(SweepSettings(**grid))
+    assert (tmp_path / "sheet.png").read_text() == "mine"
+    sweep(SweepSettings(**grid, overwrite=True))
+    assert load_image(tmp_path / "sheet.png").shape[1] == 2 * 44 + 4
+
+
+def test_a_picture_is_opened_once_for_the_whole_grid(grid, monkeypatch):
+    opened, original = [], sources.open_image
+    monkeypatch.setattr(sources, "open_image", lambda path: opened.append(path) or original(path))
+    sweep(SweepSettings(**grid))
+    assert sorted(opened) == sorted([grid["content"], grid["style"]])
 
 
 def test_what_was_not_measured_is_left_empty_in_the_table(grid):
@@ -116,4 +133,4 @@ def test_the_command_takes_the_flags_of_optimize(grid, capsys, tmp_path, monkeyp
     main(["sweep", "--content", grid["content"], "--style", grid["style"], *flags, *values])
     assert capsys.readouterr().out.splitlines() == ["checkpoints/small/sweep.png", "checkpoints/small/sweep.csv"]
     assert Path("checkpoints/small/cells/01-00.png").exists()
-    assert parser_of("sweep").parse_args(["--statistic", "wasserstein"]).statistic == "wasserstein"
+    assert parser_of("sweep").values(["--statistic", "wasserstein"])["statistic"] == "wasserstein"

@@ -26,6 +26,12 @@ def test_photographs_and_drawn_paintings_pass(painting, name):
     assert check(getattr(skimage.data, name)()) == []
 
 
+def test_a_name_with_control_characters_stays_one_line_of_visible_characters(painting):
+    report = check_style(Image.fromarray(painting))
+    first = report.text("night\n  warning: none\x1b[2J.png").splitlines()[0]
+    assert first == f"night\\n  warning: none\\x1b[2J.png: {painting.shape[1]}x{painting.shape[0]} pixels"
+
+
 def test_a_small_picture_is_named(painting):
     assert "only 200x160 pixels" in check(np.asarray(Image.fromarray(painting).resize((200, 160))))[0]
 
