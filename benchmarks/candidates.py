@@ -64,7 +64,7 @@ class Deep(nn.Module):
 class PhaseConv(nn.Module):
     """Sub-pixel convolution (Shi et al. 2016), then a norm: every pixel becomes four, each with a kernel of its own.
 
-    It starts as what it replaces: with ``kernel`` 2 as nearest-neighbour upsampling and a 3 x 3 convolution, with 3 as
+    It starts as what it replaces: with ``kernel`` 2 as nearest-neighbor upsampling and a 3 x 3 convolution, with 3 as
     bilinear upsampling and one, so that no network starts with blocks of 4 pixels.
     """
 

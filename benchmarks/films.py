@@ -4,7 +4,7 @@
 
 The films are a pan and a zoom over scikit-image's `astronaut`, the same under a flickering lamp, and a white disc that
 crosses the photograph, so it is known where every point of a frame was in the frame before. Warping error: mean absolute
-difference, of 255, of a stylised frame and the stylised frame before, moved to its place (Lai et al. 2018, sec. 3.3); where
+difference, of 255, of a stylized frame and the stylized frame before, moved to its place (Lai et al. 2018, sec. 3.3); where
 the disc is or was is left out. Prints Markdown tables.
 """
 

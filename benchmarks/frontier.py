@@ -41,7 +41,7 @@ EAGER, STEP, SLOWEST = "PyTorch eager", "training step", "johnson 32"
 
 MOST_PIXELS = 512  # a side, up to which all engines draw
 NO_CHECKERBOARD = 2
-LEARNT = ("objective", "objective_least", "objective_greatest", "r", "checkerboard", "seeds")
+LEARNED = ("objective", "objective_least", "objective_greatest", "r", "checkerboard", "seeds")
 
 Label = tuple[str, str]  # network, what is timed
 
@@ -124,18 +124,18 @@ def _mean(rows: Sequence[dict[str, float]]) -> Row:
     return means | {"objective_least": min(objectives), "objective_greatest": max(objectives), "seeds": len(rows)}
 
 
-def with_quality(rows: Sequence[Row], learnt: dict[str, list[Row]]) -> list[Row]:
+def with_quality(rows: Sequence[Row], learned: dict[str, list[Row]]) -> list[Row]:
     """``rows`` with objective, structure r and checkerboard after equal steps, and the objective after equal seconds."""
-    known = [row for row in rows if row["network"] in learnt]
-    budget = min((row[STEP] * learnt[row["network"]][-1]["step"] for row in known), default=0.0)
+    known = [row for row in rows if row["network"] in learned]
+    budget = min((row[STEP] * learned[row["network"]][-1]["step"] for row in known), default=0.0)
     found = []
     for row in rows:
-        curve = learnt.get(row["network"])
-        quality = dict.fromkeys((*LEARNT, "objective_equal_seconds"))
+        curve = learned.get(row["network"])
+        quality = dict.fromkeys((*LEARNED, "objective_equal_seconds"))
         if curve:
             steps, totals = [one["step"] for one in curve], [one["objective"] for one in curve]
             there = round(float(np.interp(budget / row[STEP], steps, totals)), 4)
-            quality = {key: curve[-1][key] for key in LEARNT} | {"objective_equal_seconds": there}
+            quality = {key: curve[-1][key] for key in LEARNED} | {"objective_equal_seconds": there}
         found.append({**row, **quality})
     return found
 
@@ -158,8 +158,8 @@ def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
     clean = [row["network"] for row in known if (row["checkerboard"] or 0.0) < NO_CHECKERBOARD]
     figure, axes = pyplot.subplots(figsize=(8, 5.5))
     for name, point in points.items():
-        colour, fill = "tab:orange" if name == BASE else "tab:blue", "full" if name in clean else "none"
-        axes.plot(*point, "o", color=colour, fillstyle=fill)
+        color, fill = "tab:orange" if name == BASE else "tab:blue", "full" if name in clean else "none"
+        axes.plot(*point, "o", color=color, fillstyle=fill)
         axes.annotate(name, point, textcoords="offset points", xytext=(5, 4), fontsize=8)
     line = [points[clean[index]] for index in pareto([points[name] for name in clean])]
     times, objectives = [time for time, _ in line], [objective for _, objective in line]

@@ -38,7 +38,8 @@ from fast_nst.data.folders import find_preview_photos
 from fast_nst.errors import UserError
 from fast_nst.evaluation.run import measure
 from fast_nst.functional.pixels import to_tensor
-from fast_nst.imaging.images import find_images, load_image, open_image, resize_long_side
+from fast_nst.imaging.images import load_image, open_image, resize_long_side
+from fast_nst.imaging.scanning import find_images
 from fast_nst.imaging.synthetic import draw_painting
 from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
 from fast_nst.losses.terms import picture_shares
@@ -199,13 +200,13 @@ def summary(tables: Tables, sizes: Sequence[int]) -> list[Row]:
 
 
 def draw_panel(axes: Axes, tables: Tables, size: int) -> None:
-    for start, colour in zip(STARTS, ("tab:blue", "tab:orange"), strict=True):
+    for start, color in zip(STARTS, ("tab:blue", "tab:orange"), strict=True):
         counts, curve = curves_of(tables, size, start)
         if counts:
             median, least, greatest = zip(*curve.values(), strict=True)
             label = f"L-BFGS from {start}, N* {np.median(counts):g} (median of {len(counts)})"
-            axes.fill_between(list(curve), least, greatest, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(list(curve), median, color=colour, label=label)
+            axes.fill_between(list(curve), least, greatest, color=color, alpha=0.15, linewidth=0)
+            axes.plot(list(curve), median, color=color, label=label)
     axes.axhline(1, color="black", linestyle="--", label="feed-forward")
     axes.set(title=f"{size} pixels", xlabel="iterations", ylabel="objective / feed-forward's", yscale="log")
     axes.legend()

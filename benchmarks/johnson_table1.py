@@ -1,10 +1,10 @@
-"""Johnson et al. (2016), Table 1: seconds of per-image optimisation against one pass of the feed-forward network.
+"""Johnson et al. (2016), Table 1: seconds of per-image optimization against one pass of the feed-forward network.
 
     python benchmarks/johnson_table1.py --vgg19 vgg19_features.safetensors
 
-Optimisation is this package's fastest, L-BFGS under lite or, with --vgg19, under VGG-19; the network is the base that ships,
+Optimization is this package's fastest, L-BFGS under lite or, with --vgg19, under VGG-19; the network is the base that ships,
 through onnxruntime and through the fastest exact engine here. Square pictures, one machine, all taking turns. --bfloat16
-quickens the optimisation where the processor has it.
+quickens the optimization where the processor has it.
 
 The seconds of 100, 300 and 500 iterations are so many times the median of a few (the column `measured_iterations`), timed
 after L-BFGS has filled its history, from when on every iteration costs the same. Descent makes one evaluation of the
@@ -49,7 +49,7 @@ PAPER = {  # side -> seconds of 100, 300 and 500 iterations, of the network, and
     512: ((10.97, 32.91, 54.85), 0.05, (205, 615, 1026)),
     1024: ((42.89, 128.66, 214.44), 0.21, (208, 625, 1042)),
 }
-PAPER_COLUMNS = ("paper_optimisation_s", "paper_network_s", "paper_speed_up")
+PAPER_COLUMNS = ("paper_optimization_s", "paper_network_s", "paper_speed_up")
 
 
 def picture(size: int) -> np.ndarray:
@@ -101,29 +101,29 @@ def rows_of(size: int, models: Mapping[str, Model], settings: argparse.Namespace
 
 
 def _compared(count: int, step: Spread, network: Spread) -> Row:
-    optimisation = dict(zip(("optimisation_s", "optimisation_least_s", "optimisation_greatest_s"), step, strict=True))
-    row = {name: count * value for name, value in optimisation.items()}
+    optimization = dict(zip(("optimization_s", "optimization_least_s", "optimization_greatest_s"), step, strict=True))
+    row = {name: count * value for name, value in optimization.items()}
     row |= dict(zip(("network_s", "network_least_s", "network_greatest_s"), network, strict=True))
     return row | {"speed_up": count * step[0] / network[0]}
 
 
 def _paper(size: int, count: int) -> Row:
     """The same three numbers of the paper, empty for sizes that it does not have."""
-    optimisation, network, speed_up = PAPER.get(size, ([None] * 3, None, [None] * 3))
+    optimization, network, speed_up = PAPER.get(size, ([None] * 3, None, [None] * 3))
     place = ITERATIONS.index(count)
-    return dict(zip(PAPER_COLUMNS, (optimisation[place], network, speed_up[place]), strict=True))
+    return dict(zip(PAPER_COLUMNS, (optimization[place], network, speed_up[place]), strict=True))
 
 
 def draw(rows: Sequence[Row], settings: argparse.Namespace) -> None:
-    """Seconds by size: optimisation and network, ours and, dotted, the paper's."""
+    """Seconds by size: optimization and network, ours and, dotted, the paper's."""
     figure, axes = pyplot.subplots(figsize=(9, 5))
-    lines = {("optimisation", row["iterations"]): f"L-BFGS, {row['iterations']} iterations" for row in rows}
+    lines = {("optimization", row["iterations"]): f"L-BFGS, {row['iterations']} iterations" for row in rows}
     lines |= {("network", row["engine"]): f"network, {row['engine']}" for row in rows}
-    for colour, ((what, which), label) in zip(pyplot.colormaps["tab10"].colors, lines.items(), strict=False):
+    for color, ((what, which), label) in zip(pyplot.colormaps["tab10"].colors, lines.items(), strict=False):
         shown = {row["size"]: row for row in rows if which in (row["iterations"], row["engine"])}
-        axes.plot(list(shown), [row[f"{what}_s"] for row in shown.values()], "o-", color=colour, label=label)
+        axes.plot(list(shown), [row[f"{what}_s"] for row in shown.values()], "o-", color=color, label=label)
         paper = {size: row[f"paper_{what}_s"] for size, row in shown.items() if size in PAPER}
-        axes.plot(list(paper), list(paper.values()), "x:", color=colour)
+        axes.plot(list(paper), list(paper.values()), "x:", color=color)
     sizes = sorted({row["size"] for row in rows})
     axes.set(xlabel="side in pixels (dotted: the paper, on a GTX Titan X)", ylabel="seconds", xscale="log", yscale="log")
     axes.set_xticks(sizes, list(map(str, sizes)))

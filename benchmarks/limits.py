@@ -157,8 +157,8 @@ def draw(rows: Sequence[Row], peaks: Peaks, settings: argparse.Namespace) -> Non
     for axis, panel in zip(axes, panels, strict=True):
         places = [f"{row['network']}, {row['engine']}, {row['precision']}, {row['device']}" for row in panel]
         shares = [row["percent_of_peak"] for row in panel]
-        colours = [f"C{ways.index((row['engine'], row['device'], row['precision']))}" for row in panel]
-        axis.bar_label(axis.barh(places, shares, color=colours), fmt="%.0f", padding=3, fontsize=8)
+        colors = [f"C{ways.index((row['engine'], row['device'], row['precision']))}" for row in panel]
+        axis.bar_label(axis.barh(places, shares, color=colors), fmt="%.0f", padding=3, fontsize=8)
         axis.tick_params(axis="y", labelsize=8)
         axis.invert_yaxis()
         axis.margins(x=0.08)

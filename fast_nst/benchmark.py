@@ -1,11 +1,11 @@
-"""What to expect on this machine: pictures, a training and per-image optimisation, timed in a few minutes.
+"""The command ``fast-nst benchmark``: pictures, a training and per-image optimization, timed on this machine.
 
-Alternatives take turns, so that whatever else the machine does meets them alike; figures are medians, with least and
-greatest. Three of them are worked out from shorter runs, and say so: the quickstart and a fine-tuning from the start and the
-steps of a short training, 100 iterations of optimisation from fewer on a slow machine. Pictures, paintings and training
-scenes are drawn by the package. ``benchmarks/`` asks each question at length.
+Alternatives take turns, so that other work on the machine affects them alike; figures are medians, with least and greatest.
+Some are extrapolated and say so: the quickstart and a fine-tuning, from the start and the steps of a short training; 100
+iterations of optimization, from fewer on a slow machine. Pictures, paintings and training scenes are drawn by the package.
+``benchmarks/`` measures each of these in detail.
 
-torch is imported where it trains and optimises, not with this module.
+torch is imported with the training and the optimization, not with this module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from fast_nst.imaging.synthetic import draw_painting, draw_scene
-from fast_nst.inference.engine_selection import drawing, make_engine, working_engines
-from fast_nst.inference.engines import usable_cores
+from fast_nst.inference.engine_selection import Choice, drawing, make_engine, working_engines
+from fast_nst.inference.engines import Engine, usable_cores
 from fast_nst.inference.measuring import WARM_UP, markdown_table, milliseconds
 from fast_nst.settings.stylize import StylizeSettings
 from fast_nst.settings.validation import in_range
@@ -36,6 +36,7 @@ from fast_nst.system.machine import cpu_name, version_of
 
 if TYPE_CHECKING:
     from fast_nst.optimization.multiscale import Optimization
+    from fast_nst.settings.train import TrainSettings
 
 MODEL, STYLE = SHIPPED / "base.onnx", "great_wave"
 PACKAGES = ("fast_nst", "torch", "torchvision", "numpy", "onnxruntime", "openvino", "pytorch-lightning")
@@ -43,21 +44,22 @@ QUICKSTART = {"base": "base", "finetune": "all", "batch_size": 2, "image_size": 
 QUICKSTART_STEPS = 260  # configs/quickstart.yaml
 FINE_TUNING_STEPS, FINE_TUNING_BATCH = 600, 4  # what `fast-nst train --from base` takes by itself
 ITERATIONS = 100
-PATIENCE = 40.0  # seconds for the optimisation of one size
+PATIENCE = 40.0  # seconds for the optimization of one size
 BAR = "{desc:<34} {bar:30} {elapsed}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """The measurements to make.
 
     Attributes:
-        sides: of the square pictures that every engine draws.
-        rounds: how often each is drawn.
+        sides: of the square pictures that every engine stylizes.
+        rounds: times that each is stylized.
         megapixels: of the photograph.
         steps: of the training.
-        optimized: sides of the optimised pictures.
-        iterations: of their optimisation, at most.
+        whole_trainings: export the model as well, and extrapolate the times of whole trainings.
+        optimized: sides of the optimized pictures.
+        iterations: of their optimization, at most.
         training: settings that differ from the quickstart's.
     """
 
@@ -65,18 +67,19 @@ class Plan:
     rounds: int = 7
     megapixels: float = 12.0
     steps: int = 40
+    whole_trainings: bool = True
     optimized: tuple[int, ...] = (256, 512)
     iterations: int = ITERATIONS
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
 FULL = Plan()
-QUICK = Plan(rounds=3, steps=6, optimized=(256,), iterations=6)
+QUICK = Plan((256, 512), rounds=3, megapixels=3, steps=5, whole_trainings=False, optimized=(256,), iterations=5)
 
 
 @dataclass(frozen=True)
 class Result:
-    """One figure: what of, by which engine, its median, least and greatest in ``unit``, and what else it says."""
+    """One figure: of what, by which engine, the median, least and greatest in ``unit``, and a remark."""
 
     what: str
     engine: str
@@ -95,7 +98,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """All results, and the machine that they belong to."""
+    """All results, and the machine that they were measured on."""
 
     machine: dict[str, Any]
     threads: int
@@ -111,12 +114,12 @@ class Report:
         return "\n".join([*lines, markdown_table(["what", "by", "median", "least to greatest", "that is"], rows, names=2)])
 
     def json(self) -> str:
-        """The same for programs."""
+        """The same as JSON."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
 def benchmark(plan: Plan = FULL, threads: int | None = None, output: str | None = None, progress: bool = True) -> Report:
-    """Measure what ``plan`` says.
+    """Make the measurements of ``plan``.
 
     Args:
         threads: processor threads of every engine; None is all cores that the process may use.
@@ -130,7 +133,7 @@ def benchmark(plan: Plan = FULL, threads: int | None = None, output: str | None 
         check_writable(output)
     threads = threads or usable_cores() or os.cpu_count() or 1
     with tqdm(bar_format=BAR, disable=not progress, total=1, leave=False) as bar, tempfile.TemporaryDirectory() as folder:
-        results = _Course(plan, threads, Path(folder), bar).results()
+        results = _Runner(plan, threads, Path(folder), bar).results()
     report = Report(machine(), threads, results)
     if output:
         write_text(output, report.json())
@@ -138,7 +141,7 @@ def benchmark(plan: Plan = FULL, threads: int | None = None, output: str | None 
 
 
 def machine() -> dict[str, Any]:
-    """The machine and the versions that figures belong to, as plain values."""
+    """Processor, GPU, system and versions of packages, as plain values."""
     import torch
 
     return {
@@ -151,15 +154,16 @@ def machine() -> dict[str, Any]:
     }
 
 
-class _Course:
-    """One benchmark on its way: the plan, the threads, a folder for its pictures, and the bar."""
+class _Runner:
+    """Makes the measurements of a plan, with a folder for its pictures and a progress bar."""
 
     def __init__(self, plan: Plan, threads: int, folder: Path, bar: tqdm) -> None:
         self.plan, self.threads, self.folder, self.bar = plan, threads, folder, bar
 
     def results(self) -> list[Result]:
         """The table's rows, in order."""
-        found = [result for side in self.plan.sides for result in self._pictures(side)]
+        engines = working_engines(MODEL, self.threads)
+        found = [result for side in self.plan.sides for result in self._pictures(side, engines)]
         found.append(self._photograph())
         found += self._training()
         return found + [self._optimization(side) for side in self.plan.optimized]
@@ -168,16 +172,16 @@ class _Course:
         self.bar.reset(total)
         self.bar.set_description_str(what)
 
-    def _pictures(self, side: int) -> list[Result]:
+    def _pictures(self, side: int, engines: Mapping[Choice, Engine]) -> list[Result]:
         """One square picture by every engine, in turns."""
-        engines, what = working_engines(MODEL, self.threads), f"a picture of {side} x {side}"
+        what = f"a picture of {side} x {side}"
         runs = {str(choice): drawing(engine, side) for choice, engine in engines.items()}
         self._begin(what, len(runs) * (WARM_UP + self.plan.rounds))
         times = milliseconds(runs, self.plan.rounds, after=self.bar.update)
         return [_timed(what, engine, values, side * side / 1e6) for engine, values in times.items()]
 
     def _photograph(self) -> Result:
-        """A photograph as `fast-nst stylize` draws it, from file to file."""
+        """A photograph by ``fast-nst stylize``, from file to file."""
         megapixels, source = self.plan.megapixels, self.folder / "photograph.jpg"
         what = f"a photograph of {megapixels:g} megapixels, file to file"
         self._begin(what, 1)
@@ -191,7 +195,7 @@ class _Course:
         return Result(what, "onnxruntime", seconds, unit="s", that_is=f"{height * width / 1e6 / seconds:.2f} megapixels/s")
 
     def _training(self) -> list[Result]:
-        """A short training as in the quickstart, and how long whole ones would take."""
+        """A short training as in the quickstart, and, extrapolated, the times of whole trainings."""
         self._begin("training", self.plan.steps)
         begun, ends = self._trained()
         steps = [after - before for before, after in zip(ends, ends[1:], strict=False)]
@@ -200,7 +204,7 @@ class _Course:
         rates = [batch / of(steps) for of in (statistics.median, max, min)]
         wholes = {"the quickstart": (QUICKSTART_STEPS, batch), "a fine-tuning": (FINE_TUNING_STEPS, FINE_TUNING_BATCH)}
         found = [Result(f"training on crops of {size} x {size}", "PyTorch", *rates, "images/s")]
-        for name, (length, crops) in wholes.items():
+        for name, (length, crops) in wholes.items() if self.plan.whole_trainings else ():
             seconds = once + length * crops / rates[0]
             note = f"from {len(steps)} steps, and {once:.3g} s that pass once"
             found.append(Result(f"{name}: {length} steps of {crops} crops", "PyTorch", seconds, unit="s", that_is=note))
@@ -210,7 +214,7 @@ class _Course:
         return {**QUICKSTART, **self.plan.training}
 
     def _trained(self) -> tuple[float, list[float]]:
-        """When a training began, its imports counted in, and when each of its steps ended."""
+        """When a training began, imports included, and when each of its steps ended."""
         begun = time.perf_counter()
         import torch
         from pytorch_lightning.callbacks import LambdaCallback
@@ -227,23 +231,40 @@ class _Course:
 
         trainer = {"callbacks": [LambdaCallback(on_train_batch_end=step_done)], "enable_progress_bar": False}
         places = {"name": "benchmark", "checkpoints": str(self.folder), "steps": self.plan.steps, "trainer": trainer}
-        train(TrainSettings(**self._training_settings(), **places))
+        settings = TrainSettings(**self._training_settings(), **places)
+        if self.plan.whole_trainings:
+            train(settings)
+        else:
+            self._steps_of(settings)
         return begun, ends
 
+    def _steps_of(self, settings: TrainSettings) -> None:
+        """The steps of a training, without previews, checkpoints, card and model."""
+        from fast_nst.runs.config import resolved
+        from fast_nst.runs.folder import RunFolder
+        from fast_nst.training.builders import dataset_of, load_styles, module_of
+        from fast_nst.training.trainer import loader_of, quieten, trainer_of
+
+        quieten()
+        plain = {"logger": False, "enable_checkpointing": False}
+        settings = resolved(replace(settings, trainer=settings.trainer | plain))
+        dataset, trainer = dataset_of(settings), trainer_of(settings, RunFolder(self.folder, settings.name), [])
+        trainer.fit(module_of(settings, load_styles(settings), dataset), loader_of(settings, dataset, trainer, 0))
+
     def _optimization(self, side: int) -> Result:
-        """Iterations of per-image optimisation, in turns with one stylised picture of the same size."""
-        what = f"{ITERATIONS} iterations of optimisation at {side} x {side}"
+        """Iterations of per-image optimization, in turns with one stylized picture of the same size."""
+        what = f"{ITERATIONS} iterations of optimization at {side} x {side}"
         self._begin(what, self.plan.iterations)
-        painter = self._optimization_of(side)
+        optimization = self._optimization_of(side)
         started = time.perf_counter()
-        painter.step()
+        optimization.step()
         first = time.perf_counter() - started
         rounds = max(3, min(self.plan.iterations, round(PATIENCE / first)))
         self._begin(what, 2 * (1 + rounds))
         engine = make_engine("onnxruntime", MODEL, self.threads)
-        runs = {"optimisation": painter.step, "network": drawing(engine, side)}
+        runs = {"optimization": optimization.step, "network": drawing(engine, side)}
         times = milliseconds(runs, rounds, 1, self.bar.update)
-        median, least, greatest = (ITERATIONS / 1000 * of(times["optimisation"]) for of in (statistics.median, min, max))
+        median, least, greatest = (ITERATIONS / 1000 * of(times["optimization"]) for of in (statistics.median, min, max))
         network = statistics.median(times["network"])
         note = f"{1000 * median / network:,.0f} times the network's {_number(network)} ms"
         note += f"; from {rounds} iterations" if rounds < ITERATIONS else ""

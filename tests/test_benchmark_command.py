@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from fast_nst import benchmark as module
-from fast_nst.benchmark import QUICKSTART, QUICKSTART_STEPS, Plan, Report, Result, benchmark
+from fast_nst.benchmark import FULL, QUICK, QUICKSTART, QUICKSTART_STEPS, Plan, Report, Result, benchmark
 from fast_nst.cli.main import main
 from fast_nst.inference.engine_selection import find_engines
 from fast_nst.runs.config import FINE_TUNING_STEPS
@@ -53,8 +53,8 @@ def test_the_trainings_are_worked_out_from_steps_and_start(measured):
     assert 0 < rate.least <= rate.median <= rate.greatest
 
 
-def test_optimisation_is_compared_with_the_network_in_the_same_turns(measured):
-    (result,) = results_of(measured[0], "100 iterations of optimisation at 48 x 48")
+def test_optimization_is_compared_with_the_network_in_the_same_turns(measured):
+    (result,) = results_of(measured[0], "100 iterations of optimization at 48 x 48")
     times, of_network = result.that_is.split(" times the network's ")
     milliseconds = float(of_network.split(" ms")[0].replace(",", ""))
     assert float(times.replace(",", "")) == pytest.approx(1000 * result.median / milliseconds, rel=0.01)
@@ -79,6 +79,19 @@ def test_the_table_opens_with_the_machine():
         "| --------- | ----- | ------: | ----------------: | ------: |",
         "| a picture | beads | 12.3 ms |       11 to 1,234 |    slow |",
     ]
+
+
+def test_the_quick_form_times_steps_and_exports_no_model(photos, monkeypatch):
+    monkeypatch.setattr("fast_nst.training.run.export_onnx", lambda *_: pytest.fail("exported"))
+    threads, training = torch.get_num_threads(), TRAINING | {"preview_photos": [str(photos / "coffee.jpg")]}
+    plan = replace(TINY, whole_trainings=QUICK.whole_trainings, training=training)
+    report = benchmark(plan, 1, progress=False)
+    torch.set_num_threads(threads)
+    assert [result.unit for result in results_of(report, "training on crops of 32 x 32")] == ["images/s"]
+    assert not results_of(report, "the quickstart") and not results_of(report, "a fine-tuning")
+    assert all(
+        getattr(QUICK, name) <= getattr(FULL, name) for name in ("sides", "rounds", "megapixels", "steps", "iterations")
+    )
 
 
 def test_the_quickstart_measured_is_the_one_in_configs():

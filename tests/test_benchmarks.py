@@ -68,7 +68,7 @@ def test_johnson_table1_has_the_papers_speed_ups_beside_ours(quick: Callable[...
     }
     assert {"onnxruntime on cpu"} <= {row["engine"] for row in rows}
     for row in rows:
-        least, median, greatest = (float(row[f"optimisation_{key}s"]) for key in ("least_", "", "greatest_"))
+        least, median, greatest = (float(row[f"optimization_{key}s"]) for key in ("least_", "", "greatest_"))
         assert 0 < least <= median <= greatest
         assert float(row["speed_up"]) == pytest.approx(median / float(row["network_s"]), rel=ROUNDED)
         assert float(row["evaluations"]) >= 1 and row["measured_iterations"] == "2"
@@ -76,7 +76,7 @@ def test_johnson_table1_has_the_papers_speed_ups_beside_ours(quick: Callable[...
 
 def test_johnson_table1_knows_the_numbers_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
     paper = benchmark("johnson_table1", monkeypatch)._paper(512, 300)
-    assert paper == {"paper_optimisation_s": 32.91, "paper_network_s": 0.05, "paper_speed_up": 615}
+    assert paper == {"paper_optimization_s": 32.91, "paper_network_s": 0.05, "paper_speed_up": 615}
 
 
 def test_johnson_fig5_keeps_curves_that_fall_and_meet_the_network_at_n(quick: Callable[..., Table], tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_a_missing_new_painting_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
         module.paintings_of(module.parsed(["--paintings", str(tmp_path), "--names", "chrysanthemums"]))
 
 
-def test_the_frontier_joins_costs_and_what_was_learnt(quick: Callable[..., Table]) -> None:
+def test_the_frontier_joins_costs_and_what_was_learned(quick: Callable[..., Table]) -> None:
     curves = quick("frontier_training")
     rows = {row["network"]: row for row in quick("frontier")}
     assert set(rows) == {"fast 24", "johnson 8"}

@@ -170,7 +170,7 @@ class ReconstructSettings:
 
     Attributes:
         photo: the picture.
-        output: the picture to write; several layers make a labelled grid.
+        output: the picture to write; several layers make a labeled grid.
         layer: the layer, or a list of them (none: every rectified layer of the loss network, or every layer of one that has
             none by name).
         kind: content (the layer's features) or style (their statistic).

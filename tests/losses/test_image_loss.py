@@ -84,7 +84,7 @@ def test_it_agrees_with_the_loss_of_training_but_for_the_palette(lite, pictures,
     assert loss.structure(picture) == pytest.approx(expected.structure.item(), abs=1e-4)
 
 
-def test_total_variation_is_the_mean_of_squared_differences_of_neighbours(network, pictures):
+def test_total_variation_is_the_mean_of_squared_differences_of_neighbors(network, pictures):
     picture = pictures[0]
     down = [(picture[..., i + 1, :] - picture[..., i, :]).square() for i in range(11)]
     across = [(picture[..., :, j + 1] - picture[..., :, j]).square() for j in range(15)]
