@@ -61,7 +61,8 @@ FIELDS = (*PAIR, "n_photo", "n_noise", "total", "content", "style_term", "struct
 def training_loss(name: str, card: dict) -> LossSettings:
     """What the training of the base weighed for one of its styles, by its card."""
     names = [Path(style["file"]).stem for style in card["style"]]
-    settings = LossSettings(**card["loss"])
+    older = {"content": "squared", "palette_weight": 0.0}  # of cards from before there was a choice
+    settings = LossSettings(**(older | card["loss"]))
     share = picture_shares(len(names), settings)[names.index(name)].item()
     return replace(settings, style_weight=settings.style_weight * share, style_shares=[])
 

@@ -59,7 +59,7 @@ def picture(size: int) -> np.ndarray:
 
 def descent_of(photo: np.ndarray, vgg19: Path | None, bfloat16: bool) -> Descent:
     """L-BFGS from the photograph, its history full."""
-    name, settings = "vgg19" if vgg19 else "lite", LossSettings()
+    name, settings = "vgg19" if vgg19 else "lite", LossSettings(content="squared")
     content, style = layers_of(name, settings)
     network = LossNetwork(name, (*content, *style), vgg19).to(memory_format=torch.channels_last)
     painting = to_tensor(np.asarray(Image.fromarray(draw_painting(seed=1)).resize(photo.shape[1::-1])))[None]
