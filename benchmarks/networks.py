@@ -73,7 +73,7 @@ def training_step(
     def step() -> None:
         optimizer.zero_grad()
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-            loss = module.terms(photos).total
+            loss = module.terms(module.pictures(photos), photos).total
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.network.parameters(), module.settings.gradient_clip)
         optimizer.step()

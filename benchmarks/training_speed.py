@@ -130,7 +130,7 @@ def trainer_step(recipe: Recipe, size: int) -> Callable[[], None]:
     def step() -> None:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-            loss = module.terms(photos).total
+            loss = module.terms(module.pictures(photos), photos).total
         loss.backward()
         nn.utils.clip_grad_norm_(module.network.parameters(), module.settings.gradient_clip)
         optimizer.step()

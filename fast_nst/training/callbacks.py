@@ -75,10 +75,10 @@ class Record(pl.Callback):
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         self.precision = str(trainer.precision)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, *_: object) -> None:
         images = self.images_per_step * trainer.world_size
         self.photos += images
-        for name, value in module.last_terms.items():
+        for name, value in outputs["terms"].items():
             before = self.losses.get(name, value)
             self.losses[name] = torch.where(value.isfinite(), 0.98 * before + 0.02 * value, before)
         now = time.perf_counter()

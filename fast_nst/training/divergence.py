@@ -156,7 +156,7 @@ class DivergenceGuard(pl.Callback):
             self.signs.start_from(self.good["weights"])
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, batch: Tensor, *_) -> None:
-        self.rows.append(_row(module))
+        self.rows.append(_row(module, outputs["terms"]))
         if self._saved and trainer.checkpoint_callback:
             self.kept, self._saved = trainer.checkpoint_callback.best_model_path, False
         if trainer.global_step == self.step:
@@ -164,7 +164,7 @@ class DivergenceGuard(pl.Callback):
         self.step = trainer.global_step
         looking, saving = self.step % LOOK_EVERY == 0, self.step % self.every == 0
         if looking or saving:
-            look = self._look(trainer, module, batch)
+            look = self._look(trainer, module, outputs["pictures"], batch)
             wrong = self.signs.see(look) if looking or look.finite < 1 else None
             self._act(trainer, module, look, wrong)
         if looking:
@@ -177,13 +177,12 @@ class DivergenceGuard(pl.Callback):
             self._keep(trainer, module, look.weights)
 
     @torch.no_grad()
-    def _look(self, trainer: pl.Trainer, module: pl.LightningModule, photos: Tensor) -> Look:
+    def _look(self, trainer: pl.Trainer, module: pl.LightningModule, pictures: Tensor, photos: Tensor) -> Look:
         rows = torch.stack(self.rows)
         weights = get_total_norm(module.parameters())
         finite = rows.isfinite().all() & weights.isfinite()
-        pictures = signs_of_pictures(module.last_pictures, photos)
-        seen = torch.cat([finite.float()[None], rows[:, 1:].median(0).values, weights[None], pictures])
-        return Look(*trainer.strategy.reduce(seen, reduce_op="mean").tolist())
+        seen = [finite.float()[None], rows[:, 1:].median(0).values, weights[None], signs_of_pictures(pictures, photos)]
+        return Look(*trainer.strategy.reduce(torch.cat(seen), reduce_op="mean").tolist())
 
     def _keep(self, trainer: pl.Trainer, module: pl.LightningModule, weights: float) -> None:
         """Make the present state the good one."""
@@ -259,9 +258,8 @@ class DivergenceGuard(pl.Callback):
         self.rows = [] if state["rows"] is None else list(state["rows"])
 
 
-def _row(module: pl.LightningModule) -> Tensor:
+def _row(module: pl.LightningModule, terms: dict[str, Tensor]) -> Tensor:
     """Of one step: the total, objective and style under the full style weight, and structure r, shape (4,)."""
-    terms = module.last_terms
     style = terms["style"] / module.style_share()
     return torch.stack([terms["total"], terms["content"] + style, style, terms["structure"]]).float()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -66,8 +67,6 @@ class StyleTransferModule(pl.LightningModule):
         self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
         self.rows = network.painted_rows if rows is None else list(rows)
         self.__dict__["criterion"] = criterion
-        self.last_terms: dict[str, Tensor] = {}
-        self.last_pictures: Tensor | None = None
         self.usual = MAX_STRENGTH if beyond else 1.0  # strength of most pictures
         self.random = (1.0, MAX_STRENGTH) if beyond else (0.0, 1.0, MAX_STRENGTH)  # equal shares fall between neighbours
         self.structure_target = StructureTarget(len(self.rows), structure)
@@ -76,36 +75,40 @@ class StyleTransferModule(pl.LightningModule):
     checkpoint_schema = {"rate_factor": number(0, 1)}  # what it adds to a checkpoint and takes from one
     term_names = LossTerms._fields
 
-    def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
-        terms = self.terms(photos)
+    def training_step(self, photos: Tensor, batch_idx: int) -> dict[str, Any]:
+        """The loss to minimize; for the callbacks the pictures (B, 3, H, W) and the terms, each a mean over the batch."""
+        pictures = self.pictures(photos)
+        terms = self.terms(pictures, photos)
         self._follow_structure(terms.structure)
-        self._log_terms(terms)
-        return terms.total
+        means = {name: value.detach().mean() for name, value in terms._asdict().items()}
+        self._log_terms(means)
+        return {"loss": terms.total, "terms": means, "pictures": pictures.detach()}
 
     def _follow_structure(self, structure: Tensor) -> None:
         """Steer the style weights by structure r (B,) of this step's pictures, those at the usual strength, on all devices."""
-        style, strengths = self.styles_of_step(len(structure)), self.strengths_of_step(len(structure))
+        style, strengths = self._choices(len(structure))
         usual = (strengths == self.usual).to(structure.device)
         style = style.to(structure.device)
         if self._processes() > 1:
             style, structure, usual = (self.all_gather(value).flatten() for value in (style, structure, usual))
         self.structure_target.update(style[usual], structure[usual])
 
-    def terms(self, photos: Tensor, network: Network | None = None, criterion: Criterion | None = None) -> LossTerms:
-        """The objective on one batch of photographs (B, 3, H, W) in [0, 1], at this step's styles and strengths.
-
-        ``network`` and ``criterion`` stand in for the module's own.
-        """
+    def pictures(self, photos: Tensor, network: Network | None = None) -> Tensor:
+        """``photos`` (B, 3, H, W) in [0, 1] at this step's styles and strengths, by ``network`` (default: the module's own)."""
         photos = photos.contiguous(memory_format=torch.channels_last)
-        style, strengths = self.styles_of_step(len(photos)), self.strengths_of_step(len(photos))
-        rows = torch.tensor(self.rows)[style]
+        style, strengths = self._choices(len(photos))
         network = self.network if network is None else network
-        criterion = self.criterion if criterion is None else criterion
-        pictures = network(photos, self.network.mixture(rows, strengths, like=photos))
-        self.last_pictures = pictures.detach()
-        style = style.to(photos.device)
-        shares = self.style_share() * strengths.square().to(photos.device) * self.structure_target.factors(style)
-        return criterion(pictures, photos, style, shares)
+        return network(photos, self.network.mixture(torch.tensor(self.rows)[style], strengths, like=photos))
+
+    def terms(self, pictures: Tensor, photos: Tensor, criterion: Criterion | None = None) -> LossTerms:
+        """The objective on this step's ``pictures`` of ``photos``, by ``criterion`` (default: the module's own)."""
+        photos = photos.contiguous(memory_format=torch.channels_last)
+        style, strengths = (value.to(photos.device) for value in self._choices(len(photos)))
+        shares = self.style_share() * strengths.square() * self.structure_target.factors(style)
+        return (self.criterion if criterion is None else criterion)(pictures, photos, style, shares)
+
+    def _choices(self, count: int) -> tuple[Tensor, Tensor]:
+        return self.styles_of_step(count), self.strengths_of_step(count)
 
     @torch.no_grad()
     def stylised(self, photos: Tensor, style: int) -> Tensor:
@@ -174,11 +177,9 @@ class StyleTransferModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.rate_factor = checkpoint.get("rate_factor", 1.0)
 
-    def _log_terms(self, terms: LossTerms) -> None:
-        self.last_terms = {name: value.detach().mean() for name, value in terms._asdict().items()}
-        shown = {"loss": terms.total, "content": terms.content, "style": terms.style, "r": terms.structure.mean()}
-        self.log_dict(shown, prog_bar=True, logger=False)
-        self.log_dict({f"train/{name}": value for name, value in self.last_terms.items()})
+    def _log_terms(self, terms: dict[str, Tensor]) -> None:
+        self.log_dict({"loss": terms["total"], "r": terms["structure"]}, prog_bar=True, logger=False)
+        self.log_dict({f"train/{name}": value for name, value in terms.items()})
         self.log("train/style_factor", self.structure_target.log_factors.exp().mean())
 
 
@@ -192,7 +193,7 @@ def compile_networks(module: StyleTransferModule, photos: Tensor) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module.terms(photos, network, criterion).total.backward()
+            module.terms(module.pictures(photos, network), photos, criterion).total.backward()
     except Exception as error:  # whatever the compiler cannot do, training without it can
         reason = str(error).strip().splitlines()
         warnings.warn(f"training without torch.compile, which failed: {(reason or ['no reason given'])[0]}", stacklevel=2)

@@ -209,10 +209,9 @@ def test_a_run_that_never_recovers_stops_with_advice_and_a_good_checkpoint(quick
 
 
 def fake_run(device: str, reduce=lambda values, reduce_op: values) -> tuple[SimpleNamespace, SimpleNamespace]:
-    terms = dict.fromkeys(("total", "content", "style", "tv", "structure"), torch.tensor(0.5, device=device))
     network = torch.nn.Linear(2, 2)
     module = SimpleNamespace(
-        last_terms=terms, last_pictures=torch.rand(1, 3, 8, 8), style_share=lambda: 1.0, rate_factor=1.0,
+        style_share=lambda: 1.0, rate_factor=1.0,
         parameters=network.parameters, state_dict=network.state_dict, load_state_dict=network.load_state_dict,
     )  # fmt: skip
     trainer = SimpleNamespace(
@@ -222,10 +221,14 @@ def fake_run(device: str, reduce=lambda values, reduce_op: values) -> tuple[Simp
     return trainer, module
 
 
-def steps(guard: DivergenceGuard, trainer: SimpleNamespace, module: SimpleNamespace, count: int) -> Iterator[int]:
+def steps(
+    guard: DivergenceGuard, trainer: SimpleNamespace, module: SimpleNamespace, count: int, device: str = "cpu"
+) -> Iterator[int]:
+    names = ("total", "content", "style", "tv", "structure")
+    outputs = {"terms": dict.fromkeys(names, torch.tensor(0.5, device=device)), "pictures": torch.rand(1, 3, 8, 8)}
     for _ in range(count):
         trainer.global_step += 1
-        guard.on_train_batch_end(trainer, module, {}, torch.rand(1, 3, 8, 8))
+        guard.on_train_batch_end(trainer, module, outputs, torch.rand(1, 3, 8, 8))
         yield trainer.global_step
 
 
@@ -234,9 +237,9 @@ def test_between_looks_nothing_is_read_from_the_device():
     trainer, module = fake_run("meta")
     guard = DivergenceGuard(every=100)
     guard.on_train_start(trainer, module)
-    assert list(steps(guard, trainer, module, LOOK_EVERY - 1))[-1] == LOOK_EVERY - 1
+    assert list(steps(guard, trainer, module, LOOK_EVERY - 1, "meta"))[-1] == LOOK_EVERY - 1
     with pytest.raises((RuntimeError, NotImplementedError)):
-        next(steps(guard, trainer, module, 1))
+        next(steps(guard, trainer, module, 1, "meta"))
 
 
 def test_a_process_goes_back_when_another_one_has_to():
