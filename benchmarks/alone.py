@@ -1,9 +1,9 @@
-"""Measurements in a process of their own: seconds, and the peak of its memory. JSON goes in and comes out; no torch.
+"""Times and peak memory of a task in a process of its own. Arguments and result are JSON; torch is not imported.
 
     python benchmarks/alone.py '{"function": "picture", "megapixels": 4}'
 
-The peak is counted from the start of the process, and so holds the picture, its result and all libraries; ``before`` is what
-the process takes at the start of the work, with the libraries and the model.
+The peak includes the picture, its result and all libraries; ``before`` is the memory at the start of the task, with
+libraries and model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def measured(function: str, threads: int, **arguments: object) -> dict[str, Any]:
-    """What ``function`` of this module finds out about ``arguments``, in a process with so many threads.
+    """The result of ``function`` of this module with ``arguments``, in a process with ``threads`` threads.
 
     Raises:
         RuntimeError: the process failed; the end of what it said.
@@ -50,7 +50,7 @@ def picture(
     style: str | None = None,
     photo: str = "coffee",
 ) -> dict[str, Any]:
-    """One square picture, drawn whole or tiled, ``rounds`` times; cutting the model, done once, is not in the seconds."""
+    """One square picture, stylized whole or in tiles, ``rounds`` times; splitting the model, done once, is not timed."""
     from fast_nst.inference import tiling
     from fast_nst.inference.model import Model
 
@@ -71,7 +71,7 @@ def picture(
 
 
 def folder(threads: int, source: str, output: str, style: str = "great_wave") -> dict[str, Any]:
-    """All pictures of the folder ``source`` as `fast-nst stylize` draws them, from files to files."""
+    """All pictures of the folder ``source`` by `fast-nst stylize`, from files to files."""
     from fast_nst.settings.stylize import StylizeSettings
     from fast_nst.stylize.run import stylize_files, stylizer_of
 

@@ -1,6 +1,6 @@
-"""The networks of the frontier: Johnson's, ours, and ours with one thing changed, an idea each.
+"""The networks of the frontier: Johnson's, ours, and variants of ours with one change each.
 
-What each change should gain is counted beforehand, in multiply-accumulates (`macs`); what it does gain is measured.
+The expected gain of a change is counted in multiply-accumulates (`macs`); the real one is measured.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def with_upsampling(kind: Callable[..., nn.Module], net: FastNet) -> None:
 
 
 def with_zero_padding(net: FastNet) -> None:
-    """Zeros at the border, which draw a frame: the most that cheaper padding could gain."""
+    """Zero padding, which causes border artifacts: the most that cheaper padding could gain."""
     set_borders(net, "constant")
 
 

@@ -1,9 +1,9 @@
-"""Films: how much a style flickers, with and without steadied statistics, and frames a second.
+"""Films: flicker of a style, with and without smoothed statistics, and frames per second.
 
     python benchmarks/films.py --styles great_wave starry_night the_scream
 
 The films are a pan and a zoom over scikit-image's `astronaut`, the same under a flickering lamp, and a white disc that
-crosses the photograph, so it is known where every point of a frame was in the frame before. Warping error: mean absolute
+crosses the photograph, so that the position of every point in the frame before is known. Warping error: mean absolute
 difference, of 255, of a stylized frame and the stylized frame before, moved to its place (Lai et al. 2018, sec. 3.3); where
 the disc is or was is left out. Prints Markdown tables.
 """
@@ -75,7 +75,7 @@ def warping_error(pictures: list[np.ndarray], disc: bool) -> float:
 def flicker(style: str, film: list[np.ndarray], disc: bool) -> list[float]:
     found = []
     for steadiness in STEADINESS:
-        stylizer = Stylizer(style).for_film(steadiness)
+        stylizer = Stylizer(style, stroke_size=1.0).for_film(steadiness)
         found.append(warping_error([stylizer(frame) for frame in film], disc))
     return found
 
@@ -89,7 +89,7 @@ def frames_a_second(style: str, steadiness: float, count: int) -> float:
             for frame in frames(count):
                 film.add(frame)
         for _ in range(3):
-            stylizer, begin = Stylizer(style).for_film(steadiness), time.perf_counter()
+            stylizer, begin = Stylizer(style, stroke_size=1.0).for_film(steadiness), time.perf_counter()
             redraw_film(source, Path(folder) / "out.mp4", stylizer)
             rates.append(count / (time.perf_counter() - begin))
     return statistics.median(rates)

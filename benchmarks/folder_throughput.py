@@ -1,11 +1,11 @@
-"""A folder of photographs from file to file, against the network alone: what reading and writing cost beside it.
+"""The time of a folder of photographs, from file to file, against that of the network alone.
 
     python benchmarks/folder_throughput.py [--threads 2] [--count 64] [--side 512]
 
 Four ways over the same JPEG files take turns: all that `fast-nst stylize FOLDER` does once the model is loaded; the network
 alone, on pictures in memory; reading alone and writing alone, one file after the other. Threads are the network's. The
-command reads and writes in threads of its own, so with a core to spare the folder takes as long as the network, and without
-one as long as all three together.
+command reads and writes in threads of its own: with an idle core the folder takes as long as the network, without one as
+long as all three together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The frontier: what each network costs, and how near it comes to the objective after equal training.
+"""The frontier of networks: time and memory against the objective after equal training.
 
     python benchmarks/frontier_training.py --photos coco --style painting.jpg --vgg19 vgg19_features.safetensors
     python benchmarks/frontier.py

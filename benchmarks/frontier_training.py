@@ -1,13 +1,13 @@
-"""What each network of the frontier learns from the same steps.
+"""Training of each network of the frontier for the same number of steps.
 
     python benchmarks/frontier_training.py --photos coco --style painting.jpg --vgg19 vgg19_features.safetensors
 
-Every candidate gets the same crops, schedule, painting, seeds and judge, `lite`. As it goes it is measured on held-out
-photographs, but for their borders, under a loss network that it is not trained with: VGG-19 with --vgg19; without it `lite`
-itself, for a look. What --seeds of the same network differ by is what a difference of networks is to be held against.
-`checkerboard` measures the hatching of 2 and 4 pixels that loss networks ignore (1 is none); --pictures shows it: what each
-network makes of scikit-image's `astronaut` and `coffee` at the end, and a detail of what upsampling leaves.
-frontier_training.csv holds every measurement; a candidate's seed that is there already is not trained again.
+Every candidate gets the same crops, schedule, painting, seeds and judge, `lite`. It is measured on held-out photographs,
+without their borders, under a loss network that it is not trained with: VGG-19 with --vgg19, else `lite` itself. The spread
+over --seeds of one network is the scale for differences between networks. `checkerboard` measures the hatching of 2 and 4
+pixels that loss networks ignore (1 is none); --pictures shows it: what each network makes of scikit-image's `astronaut` and
+`coffee` at the end, and a detail of what upsampling leaves. frontier_training.csv holds every measurement; a candidate's
+seed that is there already is not trained again.
 """
 
 from __future__ import annotations

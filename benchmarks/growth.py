@@ -1,4 +1,4 @@
-"""Growth: time and memory against pixels, pictures in a folder, styles in a model, and threads and workers.
+"""Time and memory against the number of pixels, of pictures in a folder, of styles in a model, and of threads and workers.
 
     python benchmarks/growth.py                               # all four
     python benchmarks/growth.py --part pixels --most 100      # up to 100 megapixels; from 4 on in tiles too, over 24 only

@@ -1,4 +1,4 @@
-"""What a benchmark measures on: photographs, or scenes of the package, that no training has seen."""
+"""Held-out photographs, or scenes of the package, to measure on."""
 
 from __future__ import annotations
 

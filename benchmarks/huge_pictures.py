@@ -1,4 +1,4 @@
-"""Huge pictures in tiles: time, memory and disk by size, how exact the result is, and what a thumbnail's statistics change.
+"""Large pictures in tiles: time, memory and disk by size, the error of tiling, and the effect of a thumbnail's statistics.
 
     python benchmarks/huge_pictures.py                                  # all of it, about 15 minutes on two cores
     python benchmarks/huge_pictures.py --megapixels 1 100 --exact --thumbnails

@@ -1,4 +1,4 @@
-"""Johnson et al. (2016), Fig. 5: the objective over iterations of L-BFGS, and N*, where it meets the feed-forward network's.
+"""Johnson et al. (2016), Fig. 5: the objective over iterations of L-BFGS, and N*, the iteration that reaches the network's.
 
     python benchmarks/johnson_fig5.py --paintings paintings --vgg19 vgg19_features.safetensors --photos coco --count 4
 
@@ -6,14 +6,14 @@ For every shipped style and photograph (without --photos, three of scikit-image'
 from noise. The objective is that of the base's training, with the weights and the border on its card (--border 0: of whole
 pictures), under VGG-19 or, without --vgg19, under lite. An iteration is one evaluation of the objective and its gradient,
 and the best picture so far counts.
-Photographs must be held out, and paintings are called as their styles. In the output folder:
+Photographs must be held out; files of paintings have the names of their styles. In the output folder:
 
-equivalents.csv           N* of each pair of style and photograph; one more than was tried where the network stays ahead
+equivalents.csv           N* of each pair of style and photograph; one more than was tried where L-BFGS does not reach it
 johnson_fig5_curves.csv   the objective of each descent, the network's being 1
 johnson_fig5.csv, .png    medians and spread over the pairs
 
-Under lite their names end in _lite. All is written as soon as it is there, and what is there is not measured again, unless
---again says so, as it must after a change of the base.
+Under lite their names end in _lite. Each result is written at once, and existing ones are not measured again without
+--again, which is needed after a change of the base.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ FIELDS = (*PAIR, "n_photo", "n_noise", "total", "content", "style_term", "struct
 
 
 def training_loss(name: str, card: dict) -> LossSettings:
-    """What the training of the base weighed for one of its styles, by its card."""
+    """The objective of one style in the training of the base, by its card."""
     names = [Path(style["file"]).stem for style in card["style"]]
     older = {"content": "squared", "palette_weight": 0.0}  # of cards from before there was a choice
     settings = LossSettings(**(older | card["loss"]))

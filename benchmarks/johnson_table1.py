@@ -4,13 +4,12 @@
 
 Optimization is this package's fastest, L-BFGS under lite or, with --vgg19, under VGG-19; the network is the base that ships,
 through onnxruntime and through the fastest exact engine here. Square pictures, one machine, all taking turns. --bfloat16
-quickens the optimization where the processor has it.
+speeds up the optimization on processors that have it.
 
 The seconds of 100, 300 and 500 iterations are so many times the median of a few (the column `measured_iterations`), timed
-after L-BFGS has filled its history, from when on every iteration costs the same. Descent makes one evaluation of the
-objective an iteration, and one more whenever it takes a step back; `evaluations` holds what was counted, per iteration.
-Freed memory stays with the process, as in `fast-nst optimize`. Loading, and the targets of photograph and painting, are not
-timed. The paper's row (GTX Titan X) stands beside ours.
+after L-BFGS has filled its history, when all iterations cost the same. An iteration evaluates the objective once, and once
+more when a step is undone; `evaluations` is the number per iteration. Freed memory is kept, as in `fast-nst optimize`.
+Loading, and the targets of photograph and painting, are not timed. The paper's row (GTX Titan X) stands beside ours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The limit: the share of this machine's peak that networks reach, drawing a picture and training.
+"""The share of this machine's peak performance that networks reach, in inference and training.
 
     python benchmarks/limits.py
 

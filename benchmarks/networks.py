@@ -1,4 +1,4 @@
-"""The networks that benchmarks compare: models in files, the same in PyTorch eager, and a step of their training.
+"""The networks that benchmarks compare: as models in files, in PyTorch eager, and in a step of training.
 
 `fast` 48 is the base that ships; `johnson` 32 is the network of the paper, and narrower ones are its like. Johnson's weights
 are random, as a multiplication takes as long with any number.

@@ -5,14 +5,14 @@
 
 Six unlike pictures that the base has not seen: five files of --paintings, and one that the package draws. A budget is a
 training of its own from the base, as `fast-nst train --from base` with 2 crops a step, since the learning rate depends on
-the length. A minute counts as 350 steps, which is what two cores do that are otherwise idle, so that a run repeats. Flags of
+the length. A minute stands for 350 steps, about the speed of two idle cores, so that a run repeats. Flags of
 `fast-nst train` after `--` change the training.
 
 Each network draws held-out photographs of 480 x 320 at strength 1. A row holds the Gram distance to the painting (longer
 side 512) divided by its target's energy, at four layers of VGG-19 and at fire3 and fire5 of SqueezeNet; `style`, the mean of
 VGG-19's weighted by .3, 1, 1.4 and 1.3; structure r; and the checkerboard. Rows called `mean` are over the paintings.
 Writes new_painting.csv, .png and .json, and to --runs a sheet for each painting: photograph, painting, a picture a budget. A
-run that is finished there is measured again and not made again; one that was stopped goes on.
+finished run there is measured and not trained again; one that was stopped is resumed.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Judge:
 
 
 def judge_of(settings: argparse.Namespace) -> Judge:
-    """VGG-19 and SqueezeNet where their weights are given; without VGG-19's, lite takes its place, for a look."""
+    """VGG-19 and SqueezeNet where their weights are given; without VGG-19's, lite in its place."""
     first = "vgg19" if settings.vgg19 else "lite"
     networks = [LossNetwork(first, LAYERS["vgg19"], settings.vgg19)]
     if settings.squeezenet:
@@ -138,7 +138,7 @@ def paintings_of(settings: argparse.Namespace) -> dict[str, Path]:
 
 
 def run_of(name: str, painting: Path, minutes: int, seed: int, settings: argparse.Namespace) -> RunFolder:
-    """The folder of the training of one budget, which is made or finished unless it is there."""
+    """The folder of the training of one budget, which is trained or resumed unless it is finished."""
     folder = RunFolder(settings.runs, f"{name}_{minutes}_minutes_{seed}")
     if not folder.card.exists():
         values = {"style": str(painting), "name": folder.name, "checkpoints": str(settings.runs), "seed": seed}

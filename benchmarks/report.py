@@ -1,4 +1,4 @@
-"""What a benchmark leaves: a table on the screen, a CSV, a plot, and a record of where its numbers come from.
+"""The output of a benchmark: a table on the screen, a CSV, a plot, and a record of the circumstances.
 
 docs/benchmarks/NAME.csv    a row for each measurement
 docs/benchmarks/NAME.png    the plot
@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from fast_nst.benchmark import machine
-from fast_nst.cli.parser import fail
+from fast_nst.cli.output import fail
 from fast_nst.errors import UserError
 from fast_nst.inference.measuring import REST, WARM_UP, markdown_table, milliseconds
 from fast_nst.system.files import atomic_path
@@ -38,7 +38,7 @@ Spread = tuple[float, float, float]  # median, least and greatest
 
 
 def parser_of(description: str, name: str) -> argparse.ArgumentParser:
-    """A command line with what every benchmark has: --output, --threads, --seed and --quick."""
+    """A command line with the flags that every benchmark has: --output, --threads, --seed and --quick."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0], prog=f"benchmarks/{name}.py")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the CSV, the plot and the record")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="processor threads of every engine")
@@ -75,7 +75,7 @@ def publish(
     draw: Callable[[Sequence[Row], argparse.Namespace], None],
     settings: argparse.Namespace,
 ) -> None:
-    """What most benchmarks do: with the threads and the seed of ``settings``, measure, save the rows and draw them."""
+    """Measure with the threads and the seed of ``settings``, save the rows and plot them: what most benchmarks do."""
     import torch  # the processes whose memory is measured do without
 
     torch.manual_seed(settings.seed)

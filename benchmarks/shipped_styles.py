@@ -1,4 +1,4 @@
-"""Every shipped style in numbers: structure kept, and style reached at every strength.
+"""Every shipped style in numbers: structure r, and style distance at every strength.
 
     python benchmarks/shipped_styles.py --paintings paintings --photos val --vgg19 vgg19_features.safetensors \
         --squeezenet squeezenet1_0.safetensors

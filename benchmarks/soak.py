@@ -1,4 +1,4 @@
-"""A long day: thousands of pictures of mixed sizes and styles through one process, and what it holds at the end.
+"""Soak test: thousands of pictures of mixed sizes and styles through one process, and its memory, files and threads.
 
     python benchmarks/soak.py --count 5000 --threads 2
 
@@ -40,7 +40,7 @@ np.save(sys.argv[3], Stylizer(sys.argv[1], threads=int(sys.argv[4]))(np.load(sys
 
 
 def held() -> dict[str, float]:
-    """What this process holds: resident memory in MiB, open files, threads."""
+    """Resident memory in MiB, open files and threads of this process."""
     gc.collect()
     process = psutil.Process()
     files = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()

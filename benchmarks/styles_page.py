@@ -1,10 +1,10 @@
-"""Writes docs/styles.md from what was measured: the card of the base, the paintings' titles and docs/benchmarks.
+"""Writes docs/styles.md from the card of the base, the paintings' titles and the tables in docs/benchmarks.
 
     python benchmarks/shipped_styles.py ... && python benchmarks/johnson_fig5.py ...
     python benchmarks/showcase.py strengths --output docs/images/strengths
     python benchmarks/styles_page.py
 
-Only tables and titles come from here; the words around them are docs/styles.txt.
+The text around tables and titles is docs/styles.txt.
 """
 
 from __future__ import annotations

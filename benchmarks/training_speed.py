@@ -1,4 +1,4 @@
-"""What a training step costs, from the textbook's to ours, one measure after the other.
+"""Time of a training step, from the textbook's to ours, one optimization after the other.
 
     python benchmarks/training_speed.py
     python benchmarks/training_speed.py --compile        # with torch.compile, which takes some two minutes more
