@@ -109,7 +109,9 @@ class PerceptualLoss(nn.Module):
         """
         by_pattern = self.settings.by_pattern
         distances = [
-            pattern_distance(features[layer], targets[layer]) if by_pattern else self._distance(features[layer], targets[layer])
+            pattern_distance(features[layer], targets[layer])
+            if by_pattern
+            else self._distance(features[layer], targets[layer])
             for layer in self.content_layers
         ]
         return self._combined(distances, [1.0] * len(distances))

@@ -109,12 +109,13 @@ def _normalized(values: Tensor, variances: Tensor, floor: Tensor) -> Tensor:
 def palette(pictures: Tensor) -> Tensor:
     """Quantiles of a picture's colors along fixed directions of RGB space, shape (B, DIRECTIONS, QUANTILES).
 
-    Colors are those of a quarter of the size, so that grain does not count.
+    Colors are means of 4 x 4 pixels, so that grain does not count.
 
     Args:
-        pictures: shape (B, 3, H, W), at least 4 x 4 pixels.
+        pictures: shape (B, 3, H, W).
     """
-    colors = F.avg_pool2d(at_least_float32(pictures), 4).flatten(2)  # (B, 3, N)
+    block = min(4, *pictures.shape[-2:])
+    colors = F.avg_pool2d(at_least_float32(pictures), block).flatten(2)  # (B, 3, N)
     projected = _directions().to(colors) @ colors
     return F.interpolate(projected.sort(2).values, QUANTILES, mode="linear", align_corners=False)
 

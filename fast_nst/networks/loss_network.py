@@ -56,6 +56,11 @@ class Architecture:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
+    @property
+    def usual_layers(self) -> tuple[str, ...]:
+        """All layers that are compared unless told otherwise."""
+        return tuple(dict.fromkeys((*self.content_layers, *self.pattern_layers, *self.style_layers)))
+
 
 def _vgg_paths(convolutions: Iterable[int]) -> dict[str, str]:
     """conv1_1, relu1_1, ... pool1, conv2_1, ...: the index in ``features`` counts every one of them."""
@@ -153,7 +158,7 @@ class LossNetwork(nn.Module):
         if pooling not in POOLINGS:
             raise unknown("pooling", pooling, POOLINGS)
         self.name = name
-        self.layers = tuple(dict.fromkeys(layers)) or architecture.content_layers + architecture.style_layers
+        self.layers = tuple(dict.fromkeys(layers)) or architecture.usual_layers
         self.chain = _truncated_chain(name, self.layers)
         _load(self.chain, architecture.paths, read_weights(name, weights), str(weights or name))
         if pooling == "average":

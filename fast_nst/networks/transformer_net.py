@@ -210,8 +210,10 @@ def with_preset(network: TransformerNet, preset: str) -> TransformerNet:
     """A network of ``preset`` and the same width and rows, with every tensor that has the same name and shape in both."""
     result = TransformerNet(preset, network.config["width"], network.styles)
     state = result.state_dict()
-    known = {name: value for name, value in network.state_dict().items() if name in state and value.shape == state[name].shape}
-    result.load_state_dict(state | known)
+    known = {
+        name: value for name, value in network.state_dict().items() if name in state and value.shape == state[name].shape
+    }
+    result.load_state_dict(state | {name: network.state_dict()[name] for name in same})
     return result
 
 

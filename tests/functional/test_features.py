@@ -54,9 +54,9 @@ def test_energy_is_the_mean_square():
 
 def test_structure_correlation_equals_numpy_s_correlation_averaged_over_channels():
     a, b = torch.rand(2, 3, 7, 5), torch.rand(2, 3, 7, 5)
-    pairs = [(a[i, c].flatten().numpy(), b[i, c].flatten().numpy()) for i in range(2) for c in range(3)]
-    expected = np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs])
-    assert structure_correlation(a, b).item() == pytest.approx(expected, abs=1e-5)
+    pairs = [[(a[i, c].flatten().numpy(), b[i, c].flatten().numpy()) for c in range(3)] for i in range(2)]
+    expected = [np.mean([np.corrcoef(*pair)[0, 1] for pair in channels]) for channels in pairs]
+    assert structure_correlation(a, b).tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_structure_correlation_ignores_brightness_and_contrast_but_not_rearrangement():

@@ -4,8 +4,9 @@ from conftest import random_state_dict
 from torch.nn import functional as F
 
 from fast_nst.errors import UserError
-from fast_nst.functional.features import gram_matrix
+from fast_nst.functional.features import gram_matrix, structure_correlation
 from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
+from fast_nst.losses.terms import palette, palette_distance, pattern_distance
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.settings.train import LossSettings
 
@@ -49,8 +50,9 @@ def test_the_classical_loss_equals_fast_neural_style_s_to_1e_4(tmp_path, picture
     assert loss.total.item() == pytest.approx((content + style).item(), rel=1e-4)
 
 
-def test_normalised_terms_are_one_for_a_picture_without_features(lite, pictures):
-    loss = PerceptualLoss(lite, [pictures[2][0]], LossSettings(content_weight=2, style_weight=3))
+def test_normalized_terms_are_one_for_a_picture_without_features(lite, pictures):
+    settings = LossSettings(content_weight=2, content="squared", style_weight=3)
+    loss = PerceptualLoss(lite, [pictures[2][0]], settings)
     targets = lite(pictures[1])
     nothing = {layer: torch.zeros_like(value) for layer, value in targets.items()}
     assert loss.content_loss(nothing, targets).tolist() == pytest.approx([1, 1])
@@ -61,7 +63,7 @@ def test_the_painting_itself_has_no_style_loss_and_the_photo_no_content_loss(lit
     loss = PerceptualLoss(lite, [pictures[2][0]], LossSettings())
     terms = loss(pictures[2][:1], pictures[2][:1])
     assert terms.style.item() == pytest.approx(0, abs=1e-6)
-    assert terms.content.item() == 0
+    assert terms.content.item() == pytest.approx(0, abs=1e-6)
     assert terms.structure.item() == pytest.approx(1, abs=1e-4)
 
 
@@ -74,8 +76,10 @@ def test_each_picture_of_a_batch_is_judged_by_its_own_painting(lite, pictures):
 
 
 def test_terms_add_up_and_scale_with_their_weights(lite, pictures):
-    one = PerceptualLoss(lite, [pictures[2][0]], LossSettings(1, 1, 1))(pictures[0], pictures[1])
-    many = PerceptualLoss(lite, [pictures[2][0]], LossSettings(2, 3, 5))(pictures[0], pictures[1], style_share=0.5)
+    unit = LossSettings(content_weight=1, style_weight=1, tv_weight=1, palette_weight=1)
+    other = LossSettings(content_weight=2, style_weight=3, tv_weight=5, palette_weight=3)
+    one = PerceptualLoss(lite, [pictures[2][0]], unit)(pictures[0], pictures[1])
+    many = PerceptualLoss(lite, [pictures[2][0]], other)(pictures[0], pictures[1], style_share=0.5)
     expected = (2 * one.content, 1.5 * one.style, 5 * one.tv)
     torch.testing.assert_close(tuple(many[1:4]), expected)
     torch.testing.assert_close(many.total, sum(expected))
@@ -101,7 +105,7 @@ def test_each_style_picture_may_have_a_share_of_the_style_weight(lite, pictures)
 
 def test_style_layers_count_by_their_weights(lite, pictures):
     def style(weights):
-        settings = LossSettings(style_layers=["relu1_2", "relu3_3"], style_layer_weights=weights)
+        settings = LossSettings(style_layers=["relu1_2", "relu3_3"], style_layer_weights=weights, palette_weight=0)
         return PerceptualLoss(lite, [pictures[2][0]], settings)(pictures[0], pictures[1]).style
 
     torch.testing.assert_close(style([1, 3]), (style([1, 0]) + 3 * style([0, 1])) / 4)
@@ -144,7 +148,8 @@ def test_what_lies_along_the_edge_does_not_count_with_a_border(lite, pictures):
 
 def test_a_border_is_the_same_share_of_every_layer(lite, pictures):
     picture, photo, painting = (image[:, :, :, :32] for image in pictures)
-    loss = PerceptualLoss(lite, [painting[0]], LossSettings(tv_weight=0), border=8)
+    settings = LossSettings(content_layers=["relu2_2"], style_weight=25, tv_weight=0, palette_weight=0)
+    loss = PerceptualLoss(lite, [painting[0]], settings, border=8)
     terms = loss(picture, photo)
 
     def inner(images):
@@ -154,8 +159,9 @@ def test_a_border_is_the_same_share_of_every_layer(lite, pictures):
             for side in [value.shape[-1]]
         }
 
-    for layer, value in inner(painting[:1]).items():
-        assert torch.allclose(getattr(loss, f"gram_{layer}"), gram_matrix(value)) or layer not in loss.style_layers
+    of_painting = inner(painting[:1])
+    for layer in loss.style_layers:
+        assert torch.allclose(getattr(loss, f"gram_{layer}"), gram_matrix(of_painting[layer]))
     assert terms.content.item() == pytest.approx(loss.content_loss(inner(picture), inner(photo)).mean().item())
     assert terms.style.item() == pytest.approx(25 * loss.style_loss(inner(picture)).mean().item())
     assert terms.structure.item() == pytest.approx(loss.structure(inner(picture), inner(photo)).item())
@@ -170,3 +176,65 @@ def test_a_border_leaves_something_of_the_smallest_picture(lite, pictures, borde
 def test_a_negative_border_is_refused(lite, pictures):
     with pytest.raises(UserError, match="border needs to be between 0 and"):
         PerceptualLoss(lite, [pictures[2][0]], LossSettings(), -3)
+
+
+def test_the_palette_term_is_part_of_the_style_and_sees_the_inside_of_a_picture(lite, pictures):
+    settings = [LossSettings(palette_weight=weight) for weight in (0.0, 2.0)]
+    without, with_palette = (PerceptualLoss(lite, [pictures[2][0]], one, border=8) for one in settings)
+    added = with_palette(pictures[0], pictures[1]).style - without(pictures[0], pictures[1]).style
+    inner = palette_distance(pictures[0][..., 8:-8, 8:-8], palette(pictures[2][:1, :, :, :]).expand(2, -1, -1))
+    torch.testing.assert_close(added, 2 * inner.mean(), rtol=1e-3, atol=1e-5)
+
+
+def test_patterns_are_known_whatever_their_contrast():
+    features = torch.rand(2, 5, 12, 9, generator=torch.Generator().manual_seed(1))
+    stretched = 7 * features + torch.arange(5).view(1, 5, 1, 1)
+    assert pattern_distance(features, features).tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert pattern_distance(stretched, features).max() < 1e-3
+
+
+def test_the_pattern_distance_is_about_twice_one_minus_the_correlation():
+    generator = torch.Generator().manual_seed(2)
+    target, noise = (torch.rand(1, 6, 30, 30, generator=generator) for _ in range(2))
+    mixed = 0.6 * target + 0.8 * noise
+    r = structure_correlation(mixed, target).item()
+    assert pattern_distance(mixed, target).item() == pytest.approx(2 * (1 - r), abs=0.03)
+    assert pattern_distance(noise, target).item() == pytest.approx(2, abs=0.15)
+
+
+def test_a_channel_counts_by_its_deviation_over_its_mean():
+    generator = torch.Generator().manual_seed(3)
+    target = torch.rand(1, 2, 20, 20, generator=generator)
+    target[:, 1] += 100  # varies as much, on a mean two hundred times as large
+    wrong = [target.clone(), target.clone()]
+    for channel in (0, 1):
+        wrong[channel][:, channel] = torch.rand(1, 20, 20, generator=generator) + 100 * channel
+    assert pattern_distance(wrong[0], target) > 50 * pattern_distance(wrong[1], target)
+
+
+def test_a_constant_channel_gives_no_gradient_that_is_not_a_number():
+    target, features = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8, requires_grad=True)
+    pattern_distance(features, target).sum().backward()
+    assert features.grad.isfinite().all()
+
+
+def test_palettes_compare_colors_wherever_they_lie():
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(4))
+    blocks = F.interpolate(image[..., :8, :8], scale_factor=4)
+    moved = blocks.flip(2).transpose(2, 3)
+    assert palette_distance(moved, palette(blocks)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_palette_distance_of_a_shift_is_its_square_over_the_variance():
+    blocks = F.interpolate(torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5)), scale_factor=4)
+    target = palette(blocks)
+    shifts = target - palette(blocks + 0.1)  # along each direction, the same for all quantiles
+    expected = shifts.square().mean() / target.var(correction=0)
+    assert palette_distance(blocks + 0.1, target).item() == pytest.approx(expected.item(), rel=1e-3)
+    assert shifts[0, :3].abs().mean().item() == pytest.approx(0.1, abs=1e-4)  # the axes of RGB
+
+
+def test_patterns_have_no_classical_formula():
+    with pytest.raises(UserError, match="pattern has no classical formula"):
+        LossSettings(content="pattern", normalize=False)
+    assert LossSettings().by_pattern and not LossSettings(normalize=False).by_pattern
