@@ -55,8 +55,8 @@ def _optimize(settings: OptimizeSettings, signals: StopSignals) -> Run:
     folder = RunFolder(settings.checkpoints, resolved.name)
     config = {key: value for key, value in asdict(resolved).items() if key not in ("resume", "overwrite")}
     output = Path(settings.output or folder.path / "result.png")
-    check_outputs(output, settings.video, settings.overwrite or settings.resume)
     folder.check(config, settings.resume, settings.overwrite)
+    check_outputs(output, settings.video, settings.overwrite or settings.resume)
     optimization = Optimization(settings)
     newest = newest_whole(folder) if settings.resume else None
     if newest:

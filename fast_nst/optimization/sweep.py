@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from fast_nst.errors import unknown
+from fast_nst.errors import UserError, unknown
 from fast_nst.imaging.images import load_image, save_image
 from fast_nst.imaging.sheets import labelled_sheet
 from fast_nst.optimization.multiscale import Optimization, device_of
@@ -22,7 +22,7 @@ from fast_nst.optimization.run import check_outputs
 from fast_nst.optimization.sources import Opened, load_sources, network_key, shared_networks
 from fast_nst.settings.optimize import OptimizeSettings, SweepSettings
 from fast_nst.settings.values import from_plain
-from fast_nst.system.files import write_text
+from fast_nst.system.files import read_card, write_text
 
 MEASURES = ("total", "content", "style", "tv", "structure")
 SETTINGS = {one.name for one in fields(OptimizeSettings)}
@@ -69,7 +69,7 @@ def sweep(settings: SweepSettings) -> tuple[Path, Path]:
     networks = shared_networks(cell.settings for cell in missing)
     for cell, pictures in zip(missing, sources, strict=True):
         _make(cell, Optimization(cell.settings, pictures, networks[network_key(cell.settings)]))
-    records = [json.loads(cell.record.read_text()) for cell in cells]
+    records = [read_card(cell.record) for cell in cells]
     _write_sheet(settings, cells, sheet)
     write_text(sheet.with_suffix(".csv"), _table(settings, cells, records))
     return sheet, sheet.with_suffix(".csv")
@@ -128,10 +128,13 @@ def _make(cell: Cell, optimization: Optimization) -> None:
 
 
 def _is_done(cell: Cell) -> bool:
-    if not cell.record.exists() or not cell.picture.exists():
+    """Whether the picture of a cell exists and was made with its settings."""
+    try:
+        found = read_card(cell.record).get("settings")
+    except UserError:  # absent, or damaged
         return False
-    found, wanted = json.loads(cell.record.read_text())["settings"], asdict(cell.settings)
-    return all(found.get(key) == value for key, value in wanted.items() if key not in NOT_SWEPT)
+    wanted = {key: value for key, value in asdict(cell.settings).items() if key not in NOT_SWEPT}
+    return cell.picture.exists() and isinstance(found, dict) and wanted == {key: found.get(key) for key in wanted}
 
 
 def _write_sheet(settings: SweepSettings, cells: list[Cell], path: Path) -> None:

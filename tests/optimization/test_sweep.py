@@ -74,6 +74,17 @@ def test_a_picture_is_opened_once_for_the_whole_grid(grid, monkeypatch):
     assert sorted(opened) == sorted([grid["content"], grid["style"]])
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"settings": 3}'])
+def test_a_picture_with_a_damaged_record_is_made_again(grid, text, monkeypatch):
+    sheet = sweep(SweepSettings(**grid))[0]
+    record = next((sheet.parent / "sweep" / "cells").glob("01-01.json"))
+    record.write_text(text)
+    step, count = Descent.step, []
+    monkeypatch.setattr(Descent, "step", lambda self: count.append(1) or step(self))
+    sweep(SweepSettings(**grid))
+    assert len(count) == 2 and '"start": "uniform"' in record.read_text()
+
+
 def test_what_was_not_measured_is_left_empty_in_the_table(grid):
     texture = {"content": None, "content_weight": 0.0, "rows": "start", "row_values": ["uniform"]}
     table = sweep(SweepSettings(**{**grid, **texture}))[1]
