@@ -120,7 +120,7 @@ def working_engines(path: str | Path, threads: int | None = None) -> dict[Choice
 
 def drawing(engine: Engine, side: int) -> Callable[[], np.ndarray]:
     """What draws one picture of ``side`` x ``side`` pixels in the model's own style."""
-    picture, style = _picture(side), _own_style(engine.signature)
+    picture, style = _picture(engine.signature, side), _own_style(engine.signature)
     return lambda: engine.run(picture, style)
 
 
@@ -213,7 +213,7 @@ def _alike(engines: Mapping[Choice, Engine], reference: Engine, least: float = A
 
 def _likeness(engines: Mapping[Choice, Engine], reference: Engine, side: int) -> dict[Choice, float]:
     """PSNR to the picture of ``reference``, of each engine that manages one."""
-    picture = _picture(side)
+    picture = _picture(reference.signature, side)
     right = reference.run(picture, _own_style(reference.signature))
     found = {}
     for choice, engine in engines.items():
@@ -226,8 +226,10 @@ def _timed(engines: Mapping[Choice, Engine], side: int) -> dict[Choice, float]:
     return median_milliseconds({choice: drawing(engine, side) for choice, engine in engines.items()})
 
 
-def _picture(side: int) -> np.ndarray:
-    return draw_scene(side, side)[None]
+def _picture(signature: Signature, side: int) -> np.ndarray:
+    """A scene of ``side`` x ``side`` pixels, or of the one size that the model draws."""
+    _, height, width = signature.fixed
+    return draw_scene(height or side, width or side)[None]
 
 
 def _own_style(signature: Signature) -> np.ndarray:

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
-from onnx import ModelProto
 
 from fast_nst.errors import UserError
 from fast_nst.inference.onnx_validation import Signature, read_model
@@ -24,7 +23,7 @@ from fast_nst.inference.onnx_validation import Signature, read_model
 SUFFIX = "ExecutionProvider"
 CPU = "cpu"
 REMOTE = {"azure"}  # a provider that is no hardware
-ALIASES = {"directml": "dml"}
+ALIASES = {"directml": "dml", "mps": "coreml"}
 RETURNS = 3  # uses of a size after which OpenVINO compiles for it
 MOST_SIZES = 4  # networks for one size that are kept
 
@@ -79,7 +78,7 @@ class OnnxRuntime:
 
     def run(self, image: np.ndarray, style: np.ndarray) -> np.ndarray:
         """See ``Engine``."""
-        with _drawing(self.path, image):
+        with _drawing(self.path, self.signature, image):
             return _as_picture(self.session.run(None, {"image": np.ascontiguousarray(image), "style": style})[0], image)
 
 
@@ -105,7 +104,7 @@ class OpenVino:
         if threads and provider == CPU:
             self._config["INFERENCE_NUM_THREADS"] = threads
         model, self.signature = read_model(path)
-        self._model = _without_default(model)
+        self._model = model.SerializeToString()
         try:
             self._any_size = self._compiled()
         except Exception as error:  # OpenVINO's errors share no base class
@@ -116,7 +115,7 @@ class OpenVino:
 
     def run(self, image: np.ndarray, style: np.ndarray) -> np.ndarray:
         """See ``Engine``."""
-        with self._lock, _drawing(self.path, image):
+        with self._lock, _drawing(self.path, self.signature, image):
             request = self._request(image.shape)
             return _as_picture(request.infer({"image": np.ascontiguousarray(image), "style": style})[0], image)
 
@@ -158,12 +157,18 @@ def short_name(provider: str) -> str:
 
 
 @contextmanager
-def _drawing(path: Path, image: np.ndarray) -> Iterator[None]:
-    """Whatever an engine throws while it draws becomes a UserError."""
+def _drawing(path: Path, signature: Signature, image: np.ndarray) -> Iterator[None]:
+    """Turn whatever an engine raises while it draws into a UserError."""
+    height, width = image.shape[1:3]
+    if any(size not in (0, extent) for size, extent in zip(signature.fixed, image.shape, strict=False)):
+        batch, fixed_height, fixed_width = signature.fixed
+        raise UserError(
+            f"{path} draws {batch} picture of {fixed_width}x{fixed_height} at a time, got {len(image)} of {width}x{height}; "
+            "export it without --size"
+        )
     try:
         yield
     except Exception as error:
-        height, width = image.shape[1:3]
         raise UserError(
             f"{path} cannot draw {width}x{height} pixels here: the memory does not suffice, or the model is damaged; "
             "try a smaller --size"
@@ -174,12 +179,3 @@ def _as_picture(drawn: np.ndarray, image: np.ndarray) -> np.ndarray:
     if drawn.dtype != np.uint8 or drawn.shape != image.shape:
         raise ValueError(f"drew {drawn.dtype} {drawn.shape}")
     return drawn
-
-
-def _without_default(model: ModelProto) -> bytes:
-    """``model`` without the default of ``style``, which OpenVINO would take for a constant."""
-    inputs = {value.name for value in model.graph.input}
-    weights = [weight for weight in model.graph.initializer if weight.name not in inputs]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(weights)
-    return model.SerializeToString()

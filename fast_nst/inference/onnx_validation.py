@@ -1,8 +1,9 @@
-"""What an ONNX model has to be before an engine sees it: a stranger's file is looked through as data, in milliseconds.
+"""Checks of an untrusted ONNX model before an engine loads it, in milliseconds.
 
-A model of ours is one graph of plain operators with its weights inside. Anything else is refused: weights in other files,
+A model of this package is one graph of plain operators with its weights inside. Refused are: weights in other files,
 operators of other domains, loops and other graphs within the graph, operators that make large values from small ones,
-tensors that hold other bytes than their shape asks for, and metadata that does not fit. Never imports torch.
+constants that would take much memory once computed, tensors with other bytes than their shape asks for, and metadata that
+does not fit. Never imports torch.
 
 A graph of allowed operators may still ask for much memory while it draws, as any large picture does.
 """
@@ -11,21 +12,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, helper, numpy_helper
 
 from fast_nst.errors import UserError
+from fast_nst.system.files import check_readable
 
 MAX_BYTES = 512 << 20
 MAX_ROWS = 1024  # as many as a network may have
 MAX_NAME = 255
 MAX_STEP = 1024  # of a convolution's kernel, stride, dilation and padding, in pixels
 MAX_SCALE = 16  # of a resizing, along one axis
+MAX_EXTENT = 1 << 15  # pixels along one axis that a resizing may name
+MAX_CONSTANTS = 64 << 20  # bytes of constants that operators compute from constants
 OUR_DOMAINS = {"", "ai.onnx"}
 OPERATORS = {
     *("Abs", "Add", "BitwiseNot", "Cast", "Ceil", "Clip", "Concat", "Constant", "Conv", "DepthToSpace", "DequantizeLinear"),
@@ -34,6 +38,7 @@ OPERATORS = {
     *("QuantizeLinear", "Reciprocal", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "Round", "Shape", "Sigmoid"),
     *("Slice", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where"),
 }
+GROWTH = {"Pad": [(1, MAX_STEP)], "Resize": [(2, MAX_SCALE), (3, MAX_EXTENT)]}  # inputs that tell sizes, and their limits
 STEPS = {"kernel_shape", "strides", "dilations", "pads"}
 PLAIN = {AttributeProto.FLOAT, AttributeProto.INT, AttributeProto.STRING, AttributeProto.TENSOR}
 PLAIN |= {AttributeProto.FLOATS, AttributeProto.INTS, AttributeProto.STRINGS}
@@ -41,10 +46,17 @@ PLAIN |= {AttributeProto.FLOATS, AttributeProto.INTS, AttributeProto.STRINGS}
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model file says of itself: its inputs as name -> (type, dimensions), and its metadata."""
+    """Interface of a model file.
+
+    Attributes:
+        inputs: name -> (type, number of dimensions).
+        metadata: its texts by name.
+        fixed: batch, height and width of the one picture that it draws; 0 where it draws any.
+    """
 
     inputs: Mapping[str, tuple[str, int]]
     metadata: Mapping[str, str]
+    fixed: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def rows(self) -> list[str]:
@@ -58,7 +70,7 @@ class Signature:
 
 
 def read_model(path: str | Path) -> tuple[ModelProto, Signature]:
-    """The model in ``path``, if it is one of ours.
+    """The model in ``path``, if it is one of ours. Its input ``style`` is required, also where older ones have a default.
 
     Raises:
         UserError: no such file, not ONNX, or a model that this package would not write.
@@ -80,10 +92,17 @@ def read_model(path: str | Path) -> tuple[ModelProto, Signature]:
         raise UserError(f"{path} {error}; use a model exported by fast-nst") from error
     except Exception as error:
         raise UserError(f"{path} is not a sound ONNX model; download or export it again") from error
+    _drop_defaults(model)
     return model, signature
 
 
+def opset_of(model: ModelProto) -> int:
+    """The version of ONNX's own operators in ``model``."""
+    return next(entry.version for entry in model.opset_import if entry.domain in OUR_DOMAINS)
+
+
 def _content(path: Path) -> bytes:
+    check_readable(path, "model")
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -92,13 +111,24 @@ def _content(path: Path) -> bytes:
             )
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"no model at {path}; give an .onnx file") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; give another .onnx file") from error
+
+
+def _drop_defaults(model: ModelProto) -> None:
+    """Remove the weights that are inputs too: OpenVINO would take them for constants, onnxruntime warns of them."""
+    inputs = {value.name for value in model.graph.input}
+    weights = [weight for weight in model.graph.initializer if weight.name not in inputs]
+    if len(weights) < len(model.graph.initializer):
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(weights)
 
 
 def _signature(model: ModelProto) -> Signature:
     kinds = {value.name: value.type.tensor_type for value in model.graph.input}
     inputs = {name: (_type_name(kind.elem_type), len(kind.shape.dim)) for name, kind in kinds.items()}
-    return Signature(inputs, {entry.key: entry.value for entry in model.metadata_props})
+    sizes = [axis.dim_value for axis in kinds["image"].shape.dim] if "image" in kinds else []
+    fixed = (sizes[0], sizes[1], sizes[2]) if len(sizes) == 4 else (0, 0, 0)
+    return Signature(inputs, {entry.key: entry.value for entry in model.metadata_props}, fixed)
 
 
 def _type_name(element: int) -> str:
@@ -107,6 +137,8 @@ def _type_name(element: int) -> str:
 
 def _check_signature(signature: Signature, model: ModelProto, path: Path) -> None:
     """Raise a UserError unless a picture and weights of its rows go in, and a picture comes out."""
+    if signature.inputs.get("image") == ("float32", 4):
+        raise UserError(f"{path} takes float32 pixels, for other runtimes; export it with --pixels uint8")
     if signature.inputs.get("image") != ("uint8", 4):
         raise UserError(f"{path} does not take one uint8 picture (B, H, W, 3); use a model exported by fast-nst")
     if set(signature.inputs) != {"image", "style"} or not {"rows", "own"} <= set(signature.metadata):
@@ -138,7 +170,6 @@ def _check_graph(model: ModelProto) -> None:
     graph = model.graph
     if model.functions or model.training_info or graph.sparse_initializer:
         raise UserError("holds functions, training or sparse weights")
-    weights = {weight.name: weight for weight in graph.initializer}
     for node in graph.node:
         if node.domain not in OUR_DOMAINS or node.op_type not in OPERATORS:
             raise UserError(f"has the operator {':'.join(filter(None, (node.domain, node.op_type)))[:80]!r}")
@@ -147,11 +178,13 @@ def _check_graph(model: ModelProto) -> None:
         _check_steps(node)
     for tensor in [*graph.initializer, *_constants(graph.node)]:
         _check_tensor(tensor)
+    constants = _Constants(model)
     for node in graph.node:
-        _check_growth(node, weights)
+        _check_growth(node, constants)
+    constants.check_memory()
 
 
-def _constants(nodes: Iterator[NodeProto]) -> Iterator[TensorProto]:
+def _constants(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
     for node in nodes:
         yield from (attribute.t for attribute in node.attribute if attribute.type == AttributeProto.TENSOR)
 
@@ -174,11 +207,57 @@ def _check_steps(node: NodeProto) -> None:
             raise UserError(f"has an operator {node.op_type} with {attribute.name} out of range")
 
 
-def _check_growth(node: NodeProto, weights: Mapping[str, TensorProto]) -> None:
+class _Constants:
+    """The tensors of a graph that do not depend on its inputs: weights, and what operators compute from them."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self.model = model
+        inputs = {value.name for value in model.graph.input}
+        self.values = {weight.name: weight for weight in model.graph.initializer if weight.name not in inputs}
+        self.computed: set[str] = set()
+        for node in model.graph.node:  # in the order of their computation, as the checker makes sure
+            if all(not name or name in self for name in node.input):
+                self._add(node)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values or name in self.computed
+
+    def _add(self, node: NodeProto) -> None:
+        held = [attribute.t for attribute in node.attribute if attribute.type == AttributeProto.TENSOR]
+        if node.op_type == "Constant" and held:
+            self.values[node.output[0]] = held[0]
+        elif node.op_type == "Identity" and node.input[0] in self.values:
+            self.values[node.output[0]] = self.values[node.input[0]]
+        else:
+            self.computed.update(node.output)
+
+    def check_memory(self) -> None:
+        """Raise a UserError where what operators compute from constants is large, or of unknown size.
+
+        An engine computes it when it loads the model.
+        """
+        if not self.computed:
+            return
+        known = onnx.shape_inference.infer_shapes(self.model).graph.value_info
+        shapes, total = {value.name: value.type.tensor_type for value in known}, 0
+        for name in self.computed - {""}:
+            axes = [axis.dim_value if axis.HasField("dim_value") else -1 for axis in _shape(shapes.get(name))]
+            total += 8 * math.prod(axes) if min(axes, default=1) >= 0 else MAX_CONSTANTS + 1
+        if total > MAX_CONSTANTS:
+            raise UserError("computes constants of much memory or unknown size")
+
+
+def _shape(kind: TypeProto.Tensor | None) -> Sequence[TensorShapeProto.Dimension]:
+    """The axes of a tensor; one of unknown extent where nothing is known of it."""
+    return kind.shape.dim if kind is not None and kind.HasField("shape") else [TensorShapeProto.Dimension()]
+
+
+def _check_growth(node: NodeProto, constants: _Constants) -> None:
     """Raise a UserError where a constant tells ``node`` to make a picture much larger."""
-    most = {"Pad": (1, MAX_STEP), "Resize": (2, MAX_SCALE)}.get(node.op_type)
-    if most is None or len(node.input) <= most[0] or node.input[most[0]] not in weights:
-        return
-    values = numpy_helper.to_array(weights[node.input[most[0]]])
-    if values.size and not (np.isfinite(values).all() and np.abs(values).max() <= most[1]):
-        raise UserError(f"has an operator {node.op_type} that makes pictures too large")
+    for place, most in GROWTH.get(node.op_type, ()):
+        name = node.input[place] if place < len(node.input) else ""
+        if name in constants.computed:
+            raise UserError(f"has an operator {node.op_type} whose sizes are computed from constants")
+        values = numpy_helper.to_array(constants.values[name]) if name in constants.values else np.zeros(0)
+        if values.size and not (np.isfinite(values).all() and np.abs(values).max() <= most):
+            raise UserError(f"has an operator {node.op_type} that makes pictures too large")

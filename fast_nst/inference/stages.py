@@ -172,7 +172,9 @@ def _layers(graph: Graph) -> dict[str, Layer]:
     probe = onnx.ModelProto()
     probe.CopyFrom(graph.model)
     probe.graph.output.extend(_value(name, TensorProto.FLOAT, None) for name in names)
-    tensors = _session(probe).run(names, {"image": np.zeros((1, PROBE, PROBE, 3), np.uint8)})
+    rows = next(value for value in probe.graph.input if value.name == "style").type.tensor_type.shape.dim[0].dim_value
+    inputs = {"image": np.zeros((1, PROBE, PROBE, 3), np.uint8), "style": np.full(rows, 1 / rows, np.float32)}
+    tensors = _session(probe).run(names, inputs)
     return {
         name: Layer(name, tensor.shape[1], PROBE // tensor.shape[2]) for name, tensor in zip(names, tensors, strict=True)
     }
@@ -209,7 +211,7 @@ def _between(
     kinds = {"half": TensorProto.FLOAT16, "shape": TensorProto.INT64}
     kinds |= dict.fromkeys(("mean", "variance"), TensorProto.FLOAT)
     gives += [_value(f"{prefix}.{name}", kind, None) for name in ends for prefix, kind in kinds.items()]
-    constants = [tensor for name, tensor in graph.constants.items() if name in read and name != "style"]
+    constants = [tensor for name, tensor in graph.constants.items() if name in read]
     constants.append(numpy_helper.from_array(np.array([2, 3]), "rows_and_columns"))
     begin = [helper.make_node("Cast", [f"half.{layer.name}"], [layer.name], to=TensorProto.FLOAT) for layer in inputs]
     end = [node for name in ends for node in _ending(name)]

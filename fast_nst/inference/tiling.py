@@ -211,7 +211,10 @@ _STAGES: WeakKeyDictionary[Model, list[Stage]] = WeakKeyDictionary()
 def _stages(model: Model) -> list[Stage]:
     """The stages of ``model``, made at their first use and kept as long as it lives."""
     if model not in _STAGES:
-        _STAGES[model] = stages_of(read_model(model.path)[0])
+        graph, signature = read_model(model.path)
+        if any(signature.fixed):
+            raise UserError(f"{model.path} draws pictures of one size, so it draws no tiles; use --tile never")
+        _STAGES[model] = stages_of(graph)
     return _STAGES[model]
 
 
