@@ -47,6 +47,7 @@ from fast_nst.imaging.sheets import labelled_sheet
 from fast_nst.losses.terms import Features
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.networks.weights import load_network
+from fast_nst.runs.config import plain, resolved
 from fast_nst.runs.folder import RunFolder
 from fast_nst.settings.train import TrainSettings
 from fast_nst.training.run import train
@@ -138,14 +139,21 @@ def paintings_of(settings: argparse.Namespace) -> dict[str, Path]:
 
 
 def run_of(name: str, painting: Path, minutes: int, seed: int, settings: argparse.Namespace) -> RunFolder:
-    """The folder of the training of one budget, which is trained or resumed unless it is finished."""
+    """The folder of the training of one budget, which is trained or resumed unless it is finished.
+
+    Raises:
+        UserError: a run of this name had other settings.
+    """
     folder = RunFolder(settings.runs, f"{name}_{minutes}_minutes_{seed}")
-    if not folder.card.exists():
-        values = {"style": str(painting), "name": folder.name, "checkpoints": str(settings.runs), "seed": seed}
-        values |= {"steps": minutes * settings.steps_a_minute, "resume": folder.config.exists()}
-        if settings.photos:
-            values["data"] = [str(path) for path in settings.photos]
-        train(replace(training_of(settings.training), **values))
+    values = {"style": str(painting), "name": folder.name, "checkpoints": str(settings.runs), "seed": seed}
+    values |= {"steps": minutes * settings.steps_a_minute, "resume": folder.config.exists()}
+    if settings.photos:
+        values["data"] = [str(path) for path in settings.photos]
+    training = replace(training_of(settings.training), **values)
+    if folder.card.exists():
+        folder.check(plain(resolved(training)), resume=True, overwrite=False)
+    else:
+        train(training)
     return folder
 
 

@@ -294,6 +294,8 @@ def test_new_paintings_are_measured_after_every_budget_and_trained_once(
     made = {path: path.stat().st_mtime_ns for path in runs.rglob("last.ckpt")}
     assert len(made) == 2 and quick("new_painting", "--runs", str(runs), here=True) == rows
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("last.ckpt")} == made
+    with pytest.raises(UserError, match="had another structure"):
+        quick("new_painting", "--runs", str(runs), "--", "--structure", "0.3", here=True)
 
 
 def test_the_judge_of_new_paintings_knows_the_painting_and_the_photograph(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def load_sources(settings: OptimizeSettings, opened: Opened | None = None) -> So
             black or of another size than the photograph.
     """
     _check_layers(settings)
-    if settings.start not in STARTS and not Path(settings.start).is_file():
+    if settings.start not in STARTS and not os.path.exists(settings.start):
         raise unknown("start (or picture file)", settings.start, STARTS)
     opened = {} if opened is None else opened
     photo = _open(settings.content, opened) if settings.content else None
@@ -148,7 +149,7 @@ def used_layers(settings: OptimizeSettings) -> tuple[str, ...]:
 
 def _weights(settings: OptimizeSettings) -> str | None:
     """The weight file; of a folder, the first that begins with the network's name."""
-    if settings.loss_weights is None or not Path(settings.loss_weights).is_dir():
+    if settings.loss_weights is None or not os.path.isdir(settings.loss_weights):
         return settings.loss_weights
     if architecture_of(settings.loss_network).weights is None:
         return None  # it ships with the package

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -61,7 +62,7 @@ def sweep(settings: SweepSettings) -> tuple[Path, Path]:
     """
     folder = Path(settings.checkpoints) / (settings.name or "sweep")
     sheet = Path(settings.output or folder / "sweep.png")
-    check_outputs(sheet, overwrite=settings.overwrite or (folder / "cells").exists())
+    check_outputs(sheet, overwrite=settings.overwrite or os.path.exists(folder / "cells"))
     cells, opened = cells_of(settings, folder / "cells"), Opened()
     missing = [cell for cell in cells if settings.overwrite or not _is_done(cell)]
     sources = [load_sources(cell.settings, opened) for cell in missing]
