@@ -19,8 +19,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fast_nst.errors import UserError
-from fast_nst.imaging.images import FOUND, HEIF_NEEDS, MAX_PIXELS, find_images, open_image, resize_long_side
+from fast_nst.errors import ImageTooLarge, PackageMissing, UserError, escape_name
+from fast_nst.imaging.images import open_image, resize_long_side
+from fast_nst.imaging.opening import HEIF_NEEDS, MAX_PIXELS
+from fast_nst.imaging.scanning import NotAFile, find_images
 
 PAUSES = (1.0, 5.0, 20.0, 60.0, 180.0)  # seconds to wait for a folder that is gone
 PROBES = 20  # other photographs that are tried before a folder counts as gone
@@ -65,51 +67,10 @@ class PhotosGone(UserError):
     """The folder of photographs went away during a run, and did not come back."""
 
 
-def scan(folder: Path, faults: dict[Path, Fault]) -> list[Path]:
-    """The files in and below ``folder`` that are called like pictures, by name, hidden ones left out.
-
-    Links to folders are followed, after the folders themselves and never twice to the same one. What cannot be entered or is
-    no file goes into ``faults``.
-    """
-    found, seen, folders, links = [], set(), [folder], []
-    while folders or links:
-        here = folders.pop() if folders else links.pop()
-        try:
-            status = here.stat()
-            entries = (
-                [] if (status.st_dev, status.st_ino) in seen else sorted(os.scandir(here), key=lambda entry: entry.name)
-            )
-        except OSError as error:
-            faults[here] = fault_of(error)
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        for entry in entries:
-            if _leads_on(entry):
-                (links if entry.is_symlink() else folders).append(Path(entry))
-            elif Path(entry).suffix.lower() in FOUND and not entry.name.startswith("."):
-                _sort_in(entry, found, faults)
-    return sorted(found)
-
-
-def _leads_on(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link in a circle
-        return False
-
-
-def _sort_in(entry: os.DirEntry, found: list[Path], faults: dict[Path, Fault]) -> None:
-    try:
-        if entry.is_file():
-            found.append(Path(entry))
-        else:
-            faults[Path(entry)] = Fault.MISSING if entry.is_symlink() else Fault.NO_FILE
-    except OSError as error:
-        faults[Path(entry)] = fault_of(error)
-
-
 def fault_of(error: OSError) -> Fault:
     """What the system's ``error`` means for a file."""
+    if isinstance(error, NotAFile):
+        return Fault.NO_FILE
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
         return Fault.MISSING
     return Fault.DENIED if error.errno in (errno.EACCES, errno.EPERM) else Fault.UNREADABLE
@@ -138,9 +99,9 @@ def _unusable(path: Path, error: OSError | UserError) -> Unusable:
     cause = error if isinstance(error, OSError) else error.__cause__
     if isinstance(cause, OSError) and cause.errno:
         return Unusable(fault_of(cause), cause)
-    if HEIF_NEEDS in str(error):
+    if isinstance(error, PackageMissing):
         return Unusable(Fault.HEIF)
-    return Unusable(Fault.LARGE if "megapixels" in str(error).replace(str(path), "") else Fault.DAMAGED)
+    return Unusable(Fault.LARGE if isinstance(error, ImageTooLarge) else Fault.DAMAGED)
 
 
 def open_patiently(
@@ -161,7 +122,7 @@ def open_patiently(
             if unusable.error is None or _any_readable(others()):
                 tell(0, "")
                 raise
-            trouble = f"the photographs in {_escaped(str(path.parent))} cannot be read ({os.strerror(unusable.error.errno)})"
+            trouble = f"the photographs in {escape_name(path.parent)} cannot be read ({os.strerror(unusable.error.errno)})"
         else:
             tell(0, "")
             return image
@@ -184,11 +145,7 @@ def _any_readable(paths: Sequence[Path]) -> bool:
 
 def listing(skipped: dict[Path, Fault]) -> str:
     """A line for each skipped file, by name, with the reason; what cannot be printed in a name is escaped."""
-    return "".join(f"{_escaped(str(path))}: {skipped[path].words}\n" for path in sorted(skipped))
-
-
-def _escaped(name: str) -> str:
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+    return "".join(f"{escape_name(path)}: {skipped[path].words}\n" for path in sorted(skipped))
 
 
 def find_photos(folders: str | Path | Sequence[str | Path], faults: dict[Path, Fault] | None = None) -> list[Path]:
@@ -204,7 +161,10 @@ def find_photos(folders: str | Path | Sequence[str | Path], faults: dict[Path, F
         if not folder.is_dir():
             raise UserError(f"no folder of photographs at {folder}; check --data")
         coco = folder / COCO_TRAIN
-        found = scan(coco if coco.is_dir() else folder, {} if faults is None else faults)
+        problems: dict[Path, OSError] = {}
+        found = find_images(coco if coco.is_dir() else folder, problems=problems)
+        if faults is not None:
+            faults |= {path: fault_of(error) for path, error in problems.items()}
         if not found:
             raise UserError(f"no pictures in {folder}; --data needs a folder of photographs (JPEG, PNG, WebP, ...)")
         photos += found

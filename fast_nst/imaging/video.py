@@ -20,7 +20,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from fast_nst.errors import UserError
-from fast_nst.imaging.images import MAX_PIXELS, RESAMPLING
+from fast_nst.imaging.images import RESAMPLING
+from fast_nst.imaging.opening import MAX_PIXELS
 from fast_nst.system.files import atomic_path
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from pillow_heif import register_heif_opener
 
 from fast_nst.data import folders
 from fast_nst.data.datasets import Photos
-from fast_nst.data.folders import FAULTS, Fault, find_photos, listing, readable_photos, scan
+from fast_nst.data.folders import FAULTS, Fault, find_photos, listing, readable_photos
 from fast_nst.errors import UserError
-from fast_nst.imaging import images
+from fast_nst.imaging import opening
 from fast_nst.networks.tensor_files import read_checkpoint
 from fast_nst.settings.train import TrainSettings
 from fast_nst.training.run import train
@@ -134,7 +134,7 @@ def test_every_file_is_used_or_has_its_fault(dirty):
 
 @pytest.mark.parametrize("used", [readable_photos, lambda paths, *_: Photos(paths, 32)[0]])
 def test_photographs_that_take_a_package_say_so(used, tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_knows_heif", lambda: False)
+    monkeypatch.setattr(opening, "_knows_heif", lambda: False)
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
     (tmp_path / "b.jpg").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"\(1 HEIC, which takes pip install 'fast_nst\[heif\]', 1 damaged"):
@@ -174,8 +174,7 @@ def test_links_to_folders_are_followed_once_and_circles_end(dirty, tmp_path):
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "elsewhere").symlink_to(dirty[0])
     (tmp_path / "linked" / "again").symlink_to(dirty[0])
-    faults: dict[Path, Fault] = {}
-    found = scan(tmp_path / "linked", faults)
+    found = find_photos(tmp_path / "linked")
     assert len(found) == len(good_files()) + len(bad_files()) == len({path.resolve() for path in found})
 
 
@@ -188,7 +187,7 @@ def test_a_folder_that_may_not_be_entered_is_named(dirty, monkeypatch):
             raise PermissionError(errno.EACCES, "Permission denied")
         return honest(path)
 
-    monkeypatch.setattr("fast_nst.data.folders.os.scandir", scandir)
+    monkeypatch.setattr("fast_nst.imaging.scanning.os.scandir", scandir)
     photos = photos_in(dirty[0])
     assert photos.skipped[dirty[0] / "below"] == Fault.DENIED
     assert dirty[0] / "below" / "pages.tif" not in photos.paths and dirty[0] / "plain.jpg" in photos.paths

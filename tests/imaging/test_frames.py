@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from pillow_heif import register_heif_opener
 
-from fast_nst.errors import UserError
-from fast_nst.imaging.frames import Frame, Picture, read_picture, write_picture, written_suffix
+from fast_nst.errors import ImageTooLarge, UserError
+from fast_nst.imaging.frames import Frame, Picture, count_pixels, read_picture, write_picture, written_suffix
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -48,7 +48,7 @@ def test_a_telephones_photo_is_read_and_becomes_a_jpeg(tmp_path, piped):
     exif[0x010F] = "Telephone"
     Image.new("RGB", (64, 48), colour).save(tmp_path / "a.heic", exif=exif)
     picture = read_picture((tmp_path / "a.heic").read_bytes() if piped else tmp_path / "a.heic")
-    assert picture.suffix == ".jpg" and b"Telephone" in picture.along["exif"]
+    assert picture.suffix == ".jpg" and b"Telephone" in picture.metadata.exif
     (frame,) = picture.frames
     assert frame.pixels.shape == (48, 64, 3) and np.abs(frame.pixels - np.array(colour)).max() <= 4
 
@@ -137,3 +137,74 @@ def test_a_damaged_file_is_one_sentence_or_a_picture(cut, place, value, form):
         assert "\n" not in str(error)
     else:
         assert picture.frames[0].pixels.ndim == 3
+
+
+def test_a_tiff_of_several_pages_keeps_them_all_and_no_thumbnail(tmp_path):
+    pages = [Image.new("RGB", (20 + index, 16), (40 * index, 0, 0)) for index in range(5)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    picture = read_picture(tmp_path / "a.tif")
+    assert [frame.pixels.shape[1] for frame in picture.frames] == [20, 21, 22, 23, 24]
+    write_picture(picture, tmp_path / "b.tif", ".tif")
+    again = read_picture(tmp_path / "b.tif")
+    assert [frame.pixels[0, 0, 0] for frame in again.frames] == [0, 40, 80, 120, 160]
+    with pytest.raises(UserError, match=r"holds one picture, not 5 frames; choose .*\.tif"):
+        write_picture(picture, tmp_path / "b.jpg", ".jpg")
+    small = Image.new("RGB", (4, 4))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    pages[0].save(tmp_path / "c.tif", save_all=True, append_images=[small])
+    assert len(read_picture(tmp_path / "c.tif").frames) in (1, 2)
+
+
+def test_the_pages_of_a_tiff_together_are_held_against_the_limit(tmp_path):
+    pages = [Image.new("RGB", (20, 20), (40 * index, 0, 0)) for index in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert count_pixels(tmp_path / "a.tif") == 1200
+    with pytest.raises(ImageTooLarge):
+        read_picture(tmp_path / "a.tif", max_pixels=1199)
+
+
+def test_an_animated_avif_becomes_an_animation(tmp_path):
+    flat = [Image.new("RGB", (24, 20), color) for color in ("red", "lime", "blue")]
+    picture = read_picture(encoded(flat[0], "AVIF", save_all=True, append_images=flat[1:], duration=100))
+    assert len(picture.frames) == 3 and picture.suffix == ".png"
+    write_picture(picture, tmp_path / "a.png", ".png")
+    assert [frame.milliseconds for frame in read_picture(tmp_path / "a.png").frames] == [100] * 3
+
+
+def test_the_still_that_a_png_shows_to_old_viewers_is_no_frame():
+    still, *flat = (Image.new("RGB", (24, 20), color) for color in ("white", "red", "blue"))
+    picture = read_picture(encoded(still, "PNG", save_all=True, append_images=flat, default_image=True, duration=50))
+    assert [tuple(frame.pixels[0, 0]) for frame in picture.frames] == [(255, 0, 0), (0, 0, 255)]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("opaque", [0, 1, 2, None])
+def test_frames_with_and_without_transparency_stay_what_they_are(tmp_path, suffix, opaque):
+    frames = []
+    for index, color in enumerate([(250, 0, 0), (0, 250, 0), (0, 0, 250)]):
+        alpha = np.full((20, 24), 255, np.uint8)
+        alpha[:, 8 * index : 8 * index + 8] = 0
+        frames.append(Frame(np.broadcast_to(np.uint8(color), (20, 24, 3)), None if index == opaque else alpha, 100))
+    write_picture(Picture(frames), tmp_path / f"a{suffix}", suffix)
+    found = read_picture(tmp_path / f"a{suffix}").frames
+    assert len(found) == 3
+    for one, other in zip(frames, found, strict=True):
+        seen = np.full((20, 24), 255, np.uint8) if one.alpha is None else one.alpha
+        np.testing.assert_array_equal(seen, 255 if other.alpha is None else other.alpha)
+        assert np.abs(one.pixels[seen > 0].astype(int) - other.pixels[seen > 0]).max() <= 8
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_frames_of_differing_sizes_get_the_size_of_the_first(tmp_path, suffix):
+    frames = [Frame(np.full((height, width, 3), 90, np.uint8), None, 100) for height, width in ((20, 24), (30, 40), (9, 9))]
+    frames = [Frame(frame.pixels + np.uint8(30 * index), None, 100) for index, frame in enumerate(frames)]
+    write_picture(Picture(frames), tmp_path / f"a{suffix}", suffix)
+    assert [frame.pixels.shape for frame in read_picture(tmp_path / f"a{suffix}").frames] == [(20, 24, 3)] * 3
+
+
+def test_a_gifs_later_frame_that_is_larger_is_cut_to_its_screen():
+    data = bytearray(encoded(Image.new("P", (40, 30)), "GIF"))
+    small = bytearray(encoded(Image.new("P", (20, 16), 1), "GIF"))
+    start = data.index(b",")
+    film = read_picture(bytes(small[:-1] + data[start:]))
+    assert [frame.pixels.shape for frame in film.frames] == [(16, 20, 3)] * 2

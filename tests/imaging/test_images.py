@@ -1,10 +1,15 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from fast_nst.errors import UserError
-from fast_nst.imaging import images
-from fast_nst.imaging.images import find_images, load_image, open_image, save_image
+from fast_nst.errors import DiskFull, ImageTooLarge, UserError
+from fast_nst.imaging import opening
+from fast_nst.imaging.frames import Frame, Picture, write_picture
+from fast_nst.imaging.images import load_image, open_image, save_image
+from fast_nst.imaging.scanning import SUFFIXES, find_images
 from fast_nst.imaging.sheets import contact_sheet, labelled_sheet
 
 
@@ -58,11 +63,26 @@ def test_a_long_side_is_reduced_and_never_enlarged(tmp_path, pixels):
     assert load_image(tmp_path / "a.png", 99).shape == (20, 30, 3)
 
 
-def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, pixels, monkeypatch):
+def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, pixels):
     save_image(pixels, tmp_path / "a.png")
-    monkeypatch.setattr(images, "MAX_PIXELS", 500)
-    with pytest.raises(UserError, match="megapixels"):
-        open_image(tmp_path / "a.png")
+    with pytest.raises(ImageTooLarge, match="megapixels") as refused:
+        open_image(tmp_path / "a.png", max_pixels=599)
+    assert (refused.value.pixels, refused.value.limit) == (600, 599)
+    assert open_image(tmp_path / "a.png", max_pixels=600).size == (30, 20)
+
+
+def test_a_limit_of_our_own_is_passed_along_and_pillows_stays_as_it_was(tmp_path, pixels, monkeypatch):
+    save_image(pixels, tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)  # the half of what Pillow refuses
+    with pytest.raises(ImageTooLarge):
+        open_image(tmp_path / "a.png", max_pixels=500)
+    assert load_image(tmp_path / "a.png").shape == (20, 30, 3)
+    assert Image.MAX_IMAGE_PIXELS == 200
+
+
+def test_only_a_small_part_of_pillow_is_told_to_be_silent():
+    code = "import warnings; warnings.simplefilter('error'); import fast_nst.imaging.frames; warnings.warn('ours')"
+    assert "UserWarning: ours" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
 
 
 @pytest.mark.parametrize(
@@ -74,17 +94,14 @@ def test_damaged_files_become_one_sentence(tmp_path, content):
         open_image(tmp_path / "a.jpg")
 
 
-def test_a_write_that_fails_leaves_nothing_behind(tmp_path, pixels, monkeypatch):
-    (tmp_path / "a.png").write_bytes(b"old")
-
-    def broken(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", broken)
-    with pytest.raises(UserError, match="No space left"):
-        save_image(pixels, tmp_path / "a.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-    assert (tmp_path / "a.png").read_bytes() == b"old"
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_a_full_disk_leaves_nothing_that_counts_as_written(tmp_path, suffix, small_files):
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
+    with pytest.raises(DiskFull, match="make room"):
+        save_image(noise, tmp_path / f"a{suffix}")
+    with pytest.raises(DiskFull, match="make room"):
+        write_picture(Picture([Frame(noise)]), tmp_path / f"a{suffix}", suffix)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_endings_and_folders_are_refused(tmp_path, pixels):
@@ -104,7 +121,7 @@ def test_without_its_package_a_heic_says_what_it_takes_whatever_it_is_called(tmp
     (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(UserError, match="damaged"):
         open_image(tmp_path / name)
-    monkeypatch.setattr(images, "_knows_heif", lambda: False)
+    monkeypatch.setattr(opening, "_knows_heif", lambda: False)
     with pytest.raises(UserError, match=r"pip install 'fast_nst\[heif\]'"):
         open_image(tmp_path / name)
 

@@ -1,7 +1,5 @@
 import errno
 import os
-import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,17 +8,6 @@ import pytest
 
 from fast_nst.errors import DiskFull, UserError, escape_name, printable
 from fast_nst.system.files import atomic_path, check_readable, check_writable, is_unfinished, read_card, write_bytes
-
-
-@pytest.fixture
-def small_files():
-    """No file may grow beyond 4096 bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new_one(tmp_path, small_files):
