@@ -38,9 +38,13 @@ class TrainingRecord(Protocol):
 
 
 def card_of_training(
-    settings: TrainSettings, name: str, network: dict, record: TrainingRecord, held_out: dict[str, float]
+    settings: TrainSettings, name: str, network: dict, record: TrainingRecord, held_out: dict[str, float], steps: int
 ) -> dict:
-    """Plain values for ``card.json`` and the ONNX model's metadata; files by name and hash, no paths of this machine."""
+    """Plain values for ``card.json`` and the ONNX model's metadata; files by name and hash, no paths of this machine.
+
+    Args:
+        steps: the steps made, which are fewer than those of the settings where the Trainer ended the run.
+    """
     return {
         "name": name,
         "style": [_picture(path) for path in settings.style]
@@ -57,7 +61,8 @@ def card_of_training(
         "optimizer": vars(settings.optimizer) | {},
         "sizes": _sizes(settings),
         "seed": settings.seed,
-        "steps": settings.steps,
+        "steps": steps,
+        "planned_steps": settings.steps if settings.steps != steps else None,
         "precision": record.precision,
         "photographs_seen": record.photos,
         "seconds": round(record.seconds, 1),

@@ -1,4 +1,4 @@
-"""A run's settings made complete: a name, paths from anywhere, and the defaults that depend on each other."""
+"""Complete settings of a run: its name, absolute paths, and defaults that depend on other settings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from fast_nst.errors import UserError, escape_name
 from fast_nst.networks.weights import BASE
 from fast_nst.settings.optimize import STARTS, OptimizeSettings
 from fast_nst.settings.train import TrainSettings
 
-STEPS, FINE_TUNING_STEPS, STYLE_RAMP = 4000, 600, 0.3
+STEPS, MINUTES_FROM_BASE, STYLE_RAMP = 4000, 10.0, 0.3
 DRAWN_STYLE, SEVERAL_STYLES = "drawn_dusk", "base"
 
 
@@ -18,7 +19,8 @@ def resolved(settings: TrainSettings) -> TrainSettings:
     """``settings`` with the name filled in and paths absolute, so that the config works from any folder."""
     values = dict(vars(settings))
     values["name"] = settings.name or _name_of(settings.style)
-    values["steps"] = settings.steps or (FINE_TUNING_STEPS if settings.base else STEPS)
+    if settings.steps is None and settings.minutes is None:
+        values["steps"], values["minutes"] = (None, MINUTES_FROM_BASE) if settings.base else (STEPS, None)
     ramp = settings.optimizer.style_ramp
     default_ramp = 0.0 if settings.base else STYLE_RAMP
     values["optimizer"] = replace(settings.optimizer, style_ramp=default_ramp if ramp is None else ramp)
@@ -55,7 +57,10 @@ def _is_plain(value: object) -> bool:
 
 
 def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().resolve())
+    try:
+        return None if path is None else str(Path(path).expanduser().resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, an unknown user, a link to itself
+        raise UserError(f"{escape_name(path)} is no path ({error}); check it") from error
 
 
 def listed(paths: str | list[str]) -> list[str]:

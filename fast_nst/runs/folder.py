@@ -1,6 +1,7 @@
 """A run's folder: ``checkpoints/NAME/`` and what lies where in it.
 
 config.yaml   every setting; training with it again repeats the run
+sources.json  digests of the photographs, style pictures and weights, to know them after a move
 step=...ckpt  checkpoints, and last.ckpt, the newest
 NAME.onnx     the model
 previews/     photographs beside their results, a grid a step
@@ -13,9 +14,11 @@ README.md     the same, to read
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import yaml
@@ -23,13 +26,15 @@ from filelock import FileLock, Timeout
 
 from fast_nst.errors import UserError
 from fast_nst.settings.config_file import check_config
-from fast_nst.system.files import clear_unfinished, is_plain_name, is_unfinished, write_text
+from fast_nst.system.files import clear_unfinished, is_plain_name, is_unfinished, read_card, write_text
 
 CHECKPOINTS = r"step=.*\.ckpt|last\.ckpt"
 FREE_TO_CHANGE = {
     "resume",
+    "moved",
     "overwrite",
     "steps",
+    "minutes",
     "workers",
     "compile",
     "checkpoints",
@@ -48,6 +53,7 @@ class RunFolder:
             raise UserError(f"a run's name is a plain word without slashes, got {name!r}; choose another --name")
         self.name, self.path = name, Path(root) / name
         self.config = self.path / "config.yaml"
+        self.sources = self.path / "sources.json"
         self.last = self.path / "last.ckpt"
         self.onnx = self.path / f"{name}.onnx"
         self.previews = self.path / "previews"
@@ -57,7 +63,7 @@ class RunFolder:
         self.readme = self.path / "README.md"
         self._lock = FileLock(self.path / ".lock")
 
-    def claim(self, config: dict, resume: bool, overwrite: bool) -> None:
+    def claim(self, config: dict, resume: bool, overwrite: bool, free: Collection[str] = ()) -> None:
         """Make the folder, or enter it, for this process alone until ``release``, and write ``config``.
 
         What a killed process left unfinished there is removed.
@@ -66,7 +72,7 @@ class RunFolder:
             UserError: another process trains there; it holds another run, or other files; there is nothing to resume,
                 or the run to resume had other settings.
         """
-        self.check(config, resume, overwrite)
+        self.check(config, resume, overwrite, free)
         self._enter()
         for folder in (self.path, self.previews, self.stages):
             clear_unfinished(folder)
@@ -74,10 +80,14 @@ class RunFolder:
             self._clear()
         write_text(self.config, yaml.safe_dump(config, sort_keys=False))
 
-    def check(self, config: dict, resume: bool, overwrite: bool) -> None:
-        """Everything that ``claim`` refuses but a lock, before any work is done."""
+    def check(self, config: dict, resume: bool, overwrite: bool, free: Collection[str] = ()) -> None:
+        """Raise what ``claim`` would raise but for a lock, before any work is done.
+
+        Args:
+            free: settings that may differ from those of the run to resume, beside those that always may.
+        """
         if resume:
-            self._check_same_run(config)
+            self._check_same_run(config, {*FREE_TO_CHANGE, *free})
         elif self.checkpoints() and not overwrite:
             raise UserError(
                 f"{self.path} holds a run; --resume goes on with it, --overwrite replaces it, --name makes another"
@@ -106,19 +116,48 @@ class RunFolder:
         steps = sorted(self.path.glob("step=*.ckpt"), key=step_of, reverse=True)
         return [self.last, *steps] if self.last.exists() else steps
 
-    def _check_same_run(self, config: dict) -> None:
+    def saved_config(self) -> dict:
+        """What ``config.yaml`` holds; nothing where there is none.
+
+        Raises:
+            UserError: it is no config.
+        """
+        if not self.config.exists():
+            return {}
+        check_config(self.config)
+        return yaml.safe_load(self.config.read_text(encoding="utf-8"))
+
+    def check_sources(self, config: Mapping, digests: Mapping[str, str | None]) -> None:
+        """Raise a UserError where a path differs from that of the run to resume, and so does what lies there.
+
+        Args:
+            config: the present settings.
+            digests: of the files behind those of its settings that are paths of photographs, pictures and weights.
+        """
+        old, known = self.saved_config(), read_card(self.sources) if self.sources.exists() else {}
+        moved = [name for name in digests if name in old and old[name] != config[name]]
+        others = [name for name in moved if known.get(name) != digests[name]]
+        if others:
+            raise UserError(
+                f"the run in {self.path} began with another {' and '.join(others)} "
+                f"({', '.join(f'{name}: {old[name]}' for name in others)}); go on with what is there now by adding --moved, "
+                f"or repeat the run with --overwrite"
+            )
+
+    def save_sources(self, digests: Mapping[str, str | None]) -> None:
+        """Write what ``check_sources`` compares with."""
+        write_text(self.sources, json.dumps(dict(digests), indent=2) + "\n")
+
+    def _check_same_run(self, config: dict, free: Collection[str]) -> None:
         if not self.path.is_dir():
             raise UserError(f"nothing to resume: there is no {self.path}; start without --resume")
-        if self.config.exists():
-            check_config(self.config)
-        old = yaml.safe_load(self.config.read_text()) if self.config.exists() else config
-        changed = [
-            name for name in differences(old, config) if name.split(".")[0] not in FREE_TO_CHANGE and _knows(old, name)
-        ]
+        old = self.saved_config()
+        known = [name for name in differences(old, config) if _knows(old, name) and _knows(config, name)]
+        changed = [name for name in known if name.split(".")[0] not in free]
         if changed:
             raise UserError(
-                f"the run in {self.path} had another {', '.join(changed)}; resume it with --config {self.config} --resume, "
-                "or choose another --name"
+                f"the run in {self.path} had another {', '.join(changed)}; resume it with "
+                f"--config {shlex.quote(str(self.config))} --resume, or choose another --name"
             )
 
     def _other_files(self) -> list[Path]:
@@ -131,6 +170,7 @@ class RunFolder:
             "events.out.tfevents.*",
             "*.onnx",
             "card.json",
+            "sources.json",
             "README.md",
             "hparams.yaml",
             "skipped.txt",
@@ -144,7 +184,7 @@ class RunFolder:
 
 
 def _knows(config: Mapping, name: str) -> bool:
-    """Whether ``config`` has the setting of this dotted name; one of an older fast_nst lacks those that came since."""
+    """Whether ``config`` has the setting of this dotted name; versions of fast_nst differ in some."""
     head, _, rest = name.partition(".")
     return head in config and (not rest or not isinstance(config[head], Mapping) or _knows(config[head], rest))
 

@@ -5,11 +5,13 @@ No heavy import lives here, so that ``fast-nst --help`` is immediate.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fast_nst.errors import UserError
+from fast_nst.errors import UserError, escape_name
 from fast_nst.settings.validation import in_range
+from fast_nst.system.files import check_readable
 
 LOSS_BORDER = 16  # pixels of a crop's edge that training leaves out of the loss
 
@@ -141,7 +143,10 @@ class TrainSettings:
         loss_border: pixels along the edge of a crop that do not count in the loss, as its network pads there (none: 16, an
             eighth of image_size at most).
         batch_size: photographs a step, on each device.
-        steps: length of the training (none: 4000, or 600 from a base).
+        steps: length of the training (none: 4000, or 10 minutes from a base).
+        minutes: length of the training by the clock instead of steps. The speed is measured over some steps that do not
+            count, and the number of steps that follows is written to config.yaml, so that the config repeats the run. With
+            resume, the run keeps its number of steps.
         preview_photos: photographs to show progress on (none: of val2017 where there is one, else the first of data).
         preview_every: steps between previews (none: one after 8 seconds, then one a minute).
         checkpoint_every: steps between checkpoints (none: a tenth of the run, 1000 at most).
@@ -150,6 +155,8 @@ class TrainSettings:
             GPU only with --trainer.deterministic true.
         compile: compile the networks with torch.compile where that works.
         resume: go on with the run in the folder, to its end or to a larger number of steps.
+        moved: resume although the photographs, style pictures or weights are others than those that the run began with. The
+            same ones in another place need no such word.
         overwrite: replace the run in the folder.
         trainer: any argument of Lightning's Trainer, as --trainer.accelerator gpu --trainer.devices 8.
     """
@@ -172,6 +179,7 @@ class TrainSettings:
     loss_border: int | None = None
     batch_size: int = 4
     steps: int | None = None
+    minutes: float | None = None
     preview_photos: list[str] = field(default_factory=list)
     preview_every: int | None = None
     checkpoint_every: int | None = None
@@ -179,6 +187,7 @@ class TrainSettings:
     seed: int = 0
     compile: bool = False
     resume: bool = False
+    moved: bool = False
     overwrite: bool = False
     trainer: dict[str, Any] = field(default_factory=dict)
 
@@ -193,8 +202,26 @@ class TrainSettings:
         for name in ("steps", "preview_every", "checkpoint_every"):
             if getattr(self, name) is not None:
                 in_range(name, getattr(self, name), 1, 10**9)
+        if self.minutes is not None:
+            in_range("minutes", self.minutes, 0.05, 10**5)
+        if self.steps is not None and self.minutes is not None:
+            raise UserError("--steps and --minutes both say how long to train; give one of them")
         if self.resume and self.overwrite:
             raise UserError("--resume goes on with a run, --overwrite replaces it; give one of them")
+        for name in ("style", "data"):
+            if isinstance(getattr(self, name), list) and not getattr(self, name):
+                raise UserError(f"--{name} is an empty list; name at least one path, or leave it out")
+
+    def check_paths(self) -> None:
+        """Raise a UserError for a picture, folder or weight file that is not there; imports nothing that takes time."""
+        pictures = [self.style] if isinstance(self.style, str) else self.style or []
+        for path in (*pictures, *self.preview_photos):
+            check_readable(os.path.expanduser(path), "picture")
+        for folder in [self.data] if isinstance(self.data, str) else self.data or []:
+            if not os.path.isdir(os.path.expanduser(folder)):
+                raise UserError(f"no folder of photographs at {escape_name(folder)}; check --data")
+        if self.loss_weights is not None:
+            check_readable(os.path.expanduser(self.loss_weights), "weight file")
 
     def border(self) -> int:
         """``loss_border``, or its default."""

@@ -68,7 +68,7 @@ def module_of(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: P
     rows = [network.styles.index(name) for name in styles]
     beyond = settings.finetune == "strong"
     module = StyleTransferModule(
-        network, criterion, settings.optimizer, settings.steps, rows, settings.seed, beyond, settings.structure
+        network, criterion, settings.optimizer, settings.steps or 1, rows, settings.seed, beyond, settings.structure
     )
     if settings.compile:
         compile_networks(module, photos)

@@ -1,12 +1,13 @@
-"""What happens around a training step: previews, throughput, skipped photographs."""
+"""Callbacks of a training: previews with held-out losses, the record for the card, and the list of skipped photographs."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from fast_nst.data.datasets import Photos
 from fast_nst.data.folders import Fault, listing
+from fast_nst.errors import escape_name
 from fast_nst.functional.pixels import to_pixels
 from fast_nst.imaging.images import save_image
 from fast_nst.imaging.sheets import contact_sheet
@@ -21,15 +23,16 @@ from fast_nst.runs.state_schema import MOST, Misfit, entries, number, whole
 from fast_nst.system.files import write_text
 
 FIRST_PREVIEW, PREVIEW_PAUSE = 8.0, 60.0  # seconds
+JUDGED = 2  # pictures of a preview whose losses are logged
 
 
 class Previews(pl.Callback):
-    """Stylises a few fixed photographs every so often: photograph beside result, to a file and to TensorBoard.
+    """Stylizes a few fixed photographs from time to time: each beside its result in a file, and losses as curves.
 
     Args:
         photos: each (3, H, W).
-        folder: where the pictures go.
-        every: steps between two of them; None is by the clock, ``FIRST_PREVIEW`` and then every ``PREVIEW_PAUSE`` seconds.
+        folder: of the files.
+        every: steps between two of them (None: after ``FIRST_PREVIEW`` seconds, then each ``PREVIEW_PAUSE`` seconds).
     """
 
     def __init__(self, photos: list[Tensor], folder: Path, every: int | None) -> None:
@@ -43,6 +46,7 @@ class Previews(pl.Callback):
         step = trainer.global_step
         if time.monotonic() > self.due if self.every is None else step % self.every == 0:
             self.draw(module, f"step={step:06d}.png")
+            self.log_losses(module)
             self.due = time.monotonic() + PREVIEW_PAUSE
 
     def draw(self, module: pl.LightningModule, name: str) -> Path:
@@ -50,7 +54,7 @@ class Previews(pl.Callback):
         cells = []
         for pair in range(max(len(self.photos), len(module.rows))):  # every photograph and every style at least once
             photo = self.photos[pair % len(self.photos)]
-            picture = module.stylised(photo[None], pair % len(module.rows))[0]
+            picture = module.stylize(photo[None], pair % len(module.rows))[0]
             cells += [to_pixels(photo), to_pixels(picture)]
         sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], cell=320)
         self.folder.mkdir(exist_ok=True)
@@ -59,11 +63,24 @@ class Previews(pl.Callback):
             module.logger.experiment.add_image("preview", sheet, module.global_step, dataformats="HWC")
         return self.folder / name
 
+    def log_losses(self, module: pl.LightningModule) -> None:
+        """Add the mean terms of the first pictures to TensorBoard's curves."""
+        if module.logger is None:
+            return
+        pairs = [(photo, place % len(module.rows)) for place, photo in enumerate(self.photos[:JUDGED])]
+        means = mean_terms([module.held_out_terms(photo, style) for photo, style in pairs])
+        module.logger.log_metrics({f"held_out/{name}": value for name, value in means.items()}, module.global_step)
+
+
+def mean_terms(terms: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each term, rounded to four places."""
+    return {name: round(float(np.mean([one[name] for one in terms])), 4) for name in terms[0]}
+
 
 class Record(pl.Callback):
-    """What the card tells of a run: seconds spent in steps, precision, and the losses averaged over about the last 50 steps.
+    """For the card: seconds spent in steps, photographs seen, precision, and losses averaged over about the last 50 steps.
 
-    Logs images/s over all devices, smoothed likewise. Kept in checkpoints, so that a resumed run counts on.
+    Logs images/s over all devices, smoothed in the same way. It is part of checkpoints, so that a resumed run counts on.
     """
 
     def __init__(self, images_per_step: int) -> None:
@@ -90,7 +107,7 @@ class Record(pl.Callback):
         self.seconds += seconds
         rate = images / seconds
         self._rate = rate if self._rate is None else 0.95 * self._rate + 0.05 * rate
-        module.log("images/s", self._rate, prog_bar=True)
+        module.log("images/s", self._rate)
 
     def state_dict(self) -> dict:
         losses = {name: float(value) for name, value in self.losses.items()}
@@ -105,11 +122,11 @@ class Record(pl.Callback):
 
 
 class SkippedFiles(pl.Callback):
-    """Names the photographs that could not be used, with the reasons, in a file: whenever a run is saved, and at its end.
+    """Lists the photographs that cannot be used, with the reasons, in a file: at every checkpoint and at the end.
 
     Args:
-        photos: knows what its workers skipped; what other processes skipped is gathered at the end.
-        path: the list.
+        photos: the dataset, which knows what its workers skipped; what other processes skipped is gathered at the end.
+        path: of the list.
     """
 
     def __init__(self, photos: Photos, path: Path) -> None:
@@ -120,7 +137,7 @@ class SkippedFiles(pl.Callback):
         self.photos.faults.copy_(faults)
         self.write()
         if self.photos.skipped:
-            shown, count = os.path.relpath(self.path), len(self.photos.skipped)
+            shown, count = escape_name(self.path), len(self.photos.skipped)
             rank_zero_only(print)(f"skipped {count} files that could not be used; which and why: {shown}", file=sys.stderr)
 
     def on_save_checkpoint(self, *_: object) -> None:

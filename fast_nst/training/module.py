@@ -33,6 +33,7 @@ from fast_nst.training.structure_target import StructureTarget
 Network = Callable[[Tensor, Tensor], Tensor]
 Criterion = Callable[..., LossTerms]
 FIRST_STYLE_SHARE = 0.1
+GROUPS = ("kernels", "biases", "style rows")  # of parameters, as TensorBoard calls their learning rates
 
 
 class StyleTransferModule(pl.LightningModule):
@@ -111,7 +112,14 @@ class StyleTransferModule(pl.LightningModule):
         return self.styles_of_step(count), self.strengths_of_step(count)
 
     @torch.no_grad()
-    def stylised(self, photos: Tensor, style: int) -> Tensor:
+    def held_out_terms(self, photo: Tensor, style: int) -> dict[str, float]:
+        """The terms of the objective, at the full style weight, on ``photo`` (3, H, W) under the style picture ``style``."""
+        photos = photo[None].to(self.device)
+        terms = self.criterion.forward(self.stylize(photos, style), photos, torch.tensor([style], device=self.device))
+        return {name: float(value.mean()) for name, value in terms._asdict().items()}
+
+    @torch.no_grad()
+    def stylize(self, photos: Tensor, style: int) -> Tensor:
         """``photos`` (B, 3, H, W) of any size under the style picture ``style``, outside of training."""
         self.network.eval()
         photos = photos.to(self.device)
@@ -157,6 +165,7 @@ class StyleTransferModule(pl.LightningModule):
             {"params": [parameter for parameter in shared if parameter.ndim != 4]},
             {"params": [parameter for parameter in trained if id(parameter) in rows], "lr": rate * self.settings.row_rate},
         ]
+        groups = [group | {"name": name} for group, name in zip(groups, GROUPS, strict=True)]
         optimizer = Muon([group for group in groups if group["params"]], rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

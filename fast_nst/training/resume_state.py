@@ -34,6 +34,7 @@ from fast_nst.runs.state_schema import (
 VERSION = "pytorch-lightning_version"
 STEP_OF_LOOPS = "epoch_loop.automatic_optimization.optim_progress"
 MOST_GATHERED = 1024  # batches for one step
+IN_EPOCH = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # the one epoch ends with the steps, not with a limit
 
 
 class Saver(ModelCheckpoint):
@@ -129,6 +130,8 @@ def _loop(value: Any, trainer: pl.Trainer, step: int) -> dict[str, Any]:
     wrong = made != step or max(batches) - min(batches) > 1 or not step <= max(batches) <= MOST_GATHERED * step
     if wrong or max(found["epoch_progress"]["current"].values()) > 1:
         raise Misfit(f"loops.fit_loop does not count to step {step}")
+    found["epoch_progress"] = {part: dict(IN_EPOCH) for part in ("total", "current")}
+    found["epoch_loop.batch_progress"]["is_last_batch"] = False
     return found
 
 

@@ -1,8 +1,7 @@
-"""What lets a training be killed, stopped and resumed: how Lightning writes checkpoints, signals, random states.
+"""Checkpoint files, signals and random states of a training that may be killed, stopped and resumed.
 
-Lightning's own writer goes through the system's folder of temporary files, from where a checkpoint is copied if that is
-another disk, and never syncs; its own handlers end a run with exit code 1 after Ctrl-C and 0 after SIGTERM, and save
-nothing.
+They replace Lightning's own: its writer goes through the system's temporary folder and does not sync, and its handlers of
+signals save nothing and exit with code 1 after Ctrl-C and 0 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from fast_nst.system.signals import StopSignals
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Checkpoints are there whole or not at all, and are on the disk when a step goes on."""
+    """Writes checkpoints whole or not at all, and synced to the disk before the next step."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         write_checkpoint(checkpoint, path)
 
 
 @contextmanager
-def quiet_threads() -> Iterator[None]:
-    """A thread that writes curves and finds no room ends with a traceback; the next curve says the same in the open."""
+def silence_full_disk() -> Iterator[None]:
+    """Silence disk-full errors of TensorBoard's writer thread; the main thread raises them again."""
     before = threading.excepthook
     threading.excepthook = lambda told: None if is_full(told.exc_value) else before(told)
     try:
@@ -46,10 +45,24 @@ def quiet_threads() -> Iterator[None]:
         threading.excepthook = before
 
 
-class StopBetweenSteps(Checkpoint):
+class StoppedAtStep(Stopped):
+    """A signal ended a run between two steps.
+
+    Args:
+        step: the steps made.
+        saved: whether there is a checkpoint of this step.
+    """
+
+    def __init__(self, signum: int, step: int, saved: bool) -> None:
+        way = "; the same command with --resume goes on from there" if saved else ""
+        super().__init__(signum, f"stopped at step {step}{way}")
+        self.step, self.saved = step, saved
+
+
+class StopOnSignal(Checkpoint):
     """Saves a checkpoint to ``path`` and ends the run after the step in which a signal came.
 
-    A kind of Checkpoint, since Lightning calls those last: all that belongs to the step is done.
+    A subclass of Checkpoint because Lightning calls those last, when all that belongs to the step is done.
     """
 
     def __init__(self, signals: StopSignals, path: Path) -> None:
@@ -67,15 +80,14 @@ class StopBetweenSteps(Checkpoint):
             self._stop(trainer, outputs["loss"])
 
     def _stop(self, trainer: pl.Trainer, loss: torch.Tensor) -> None:
-        text = f"stopped at step {self.step}"
-        if bool(torch.isfinite(loss)):
+        finite = bool(torch.isfinite(loss))
+        if finite:
             trainer.save_checkpoint(self.path)
-            text += "; the same command with --resume goes on from there"
-        raise Stopped(self.signals.asked or signal.SIGTERM, text)
+        raise StoppedAtStep(self.signals.asked or signal.SIGTERM, self.step, saved=finite)
 
 
 class RandomStates(pl.Callback):
-    """Keeps the random states of Python, NumPy and torch in checkpoints: those of the first process, for all."""
+    """Saves the random states of Python, NumPy and torch in checkpoints; all processes restore those of the first."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] | None = None
@@ -93,7 +105,7 @@ class RandomStates(pl.Callback):
         self._loaded = state
 
     def schema(self, *_: object) -> Callable[[Any, str], dict]:
-        """Every state as this machine's generators take it."""
+        """The states that this machine's generators accept."""
         words = torch.zeros(624, dtype=torch.int64)
         shown = {
             "python": (only(3), tuple(whole(0, 2**32 - 1) for _ in range(625)), either(None, number())),
@@ -116,7 +128,7 @@ class RandomStates(pl.Callback):
 
 
 def _tried(state: dict[str, Any], at: str) -> dict[str, Any]:
-    """``state``, which generators of their own took."""
+    """``state``, after generators of its own have accepted it."""
     try:
         random.Random().setstate(state["python"])
         torch.Generator().set_state(state["torch"])
