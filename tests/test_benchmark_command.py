@@ -12,7 +12,6 @@ from fast_nst import benchmark as module
 from fast_nst.benchmark import FULL, QUICK, QUICKSTART, QUICKSTART_STEPS, Plan, Report, Result, benchmark
 from fast_nst.cli.main import main
 from fast_nst.inference.engine_selection import find_engines
-from fast_nst.runs.config import FINE_TUNING_STEPS
 from fast_nst.settings.train import TrainSettings
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
@@ -100,8 +99,8 @@ def test_the_quickstart_measured_is_the_one_in_configs():
     assert config["steps"] == QUICKSTART_STEPS
 
 
-def test_the_fine_tuning_measured_is_the_default_one():
-    assert (FINE_TUNING_STEPS, TrainSettings().batch_size) == (module.FINE_TUNING_STEPS, module.FINE_TUNING_BATCH)
+def test_the_fine_tuning_measured_has_the_default_sizes():
+    assert TrainSettings().batch_size == module.FINE_TUNING_BATCH
     assert QUICKSTART["image_size"] == TrainSettings().image_size
 
 
