@@ -243,9 +243,9 @@ class _Runner:
         from fast_nst.runs.config import resolved
         from fast_nst.runs.folder import RunFolder
         from fast_nst.training.builders import dataset_of, load_styles, module_of
-        from fast_nst.training.trainer import loader_of, quieten, trainer_of
+        from fast_nst.training.trainer import loader_of, silence_lightning, trainer_of
 
-        quieten()
+        silence_lightning()
         plain = {"logger": False, "enable_checkpointing": False}
         settings = resolved(replace(settings, trainer=settings.trainer | plain))
         dataset, trainer = dataset_of(settings), trainer_of(settings, RunFolder(self.folder, settings.name), [])
