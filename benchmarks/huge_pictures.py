@@ -50,7 +50,7 @@ def table_of_sizes(arguments: argparse.Namespace) -> None:
         side = round(math.sqrt(megapixels) * 1000)
         for way in ("tiled", "whole") if megapixels <= arguments.whole else ("tiled",):
             row = measured(megapixels, way, arguments)
-            files = f"{tiling.room(model, side, side) / 1e9:.2f}" if way == "tiled" else "-"
+            files = f"{tiling.disk_bytes(model, side, side) / 1e9:.2f}" if way == "tiled" else "-"
             each = [row["seconds"] / megapixels, row["processor"] / megapixels]
             print(f"| {megapixels:g} | {way} | {row['seconds']:.2f} | {each[0]:.3f} | {each[1]:.3f} ", end="")
             print(f"| {row['peak']:.0f} | {files} |", flush=True)

@@ -1,9 +1,9 @@
-"""A trained network -> one ONNX file: picture in, picture out.
+"""A trained network as an ONNX model: a photograph and row weights in, a picture out.
 
-The graph takes uint8 RGB (B, H, W, 3) and returns the same, any height and width from 16 up; scaling, clamping and
-rounding are inside, so that a caller in any language feeds it what a decoder gives. A second input, ``style``, weighs the
-network's rows (S float32 numbers); it may be left out, for the model's own style at full strength. Name, style, rows and
-card travel in the file's metadata. A file that would differ from PyTorch by more than 1/255 anywhere is not written.
+The model takes uint8 RGB ``image`` (B, H, W, 3) of any size from 16 x 16 up, and ``style``, a float32 weight for each row of
+the network (S,); it returns ``picture``, uint8 like the image. Scaling, clamping and rounding are inside. Its metadata hold
+its name, style, rows, the credits of the rows' paintings, and the training's card. A model whose pictures differ from
+PyTorch's by more than 1/255 anywhere is not written.
 """
 
 from __future__ import annotations
@@ -12,41 +12,50 @@ import json
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx import ModelProto, helper
 from torch import Tensor, nn
 
 from fast_nst.errors import UserError
+from fast_nst.export.interface import COLORS, PIXELS, with_bytes
+from fast_nst.inference.onnx_validation import opset_of
 from fast_nst.networks.transformer_net import MIN_SIDE, TransformerNet
-from fast_nst.networks.weights import find_weights, load_network, save_network
+from fast_nst.networks.weights import BASE_WEIGHTS, find_weights, load_network, save_network
 from fast_nst.settings.export import OPSET
-from fast_nst.system.files import atomic_path, read_card
+from fast_nst.system.files import SHIPPED, atomic_path, read_card
 
 PARITY_SIZES = ((61, 83), (97, 50), (35, 121))  # odd, and no two alike modulo 4
+FLAT_SIDE = 128
 TOLERANCE = 1  # of 255
 
 
-class PictureModel(nn.Module):
-    """uint8 RGB (B, H, W, 3) and row weights (S,) -> uint8 RGB (B, H, W, 3), around a TransformerNet."""
+class ClampedNetwork(nn.Module):
+    """Photographs (B, 3, H, W) in [0, 1] and row weights (S,) -> pictures, likewise in [0, 1]."""
 
     def __init__(self, network: TransformerNet) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor, style: Tensor) -> Tensor:
-        photos = image.permute(0, 3, 1, 2).float() / 255
-        pictures = self.network(photos, style[None]).clamp(0, 1) * 255
-        return pictures.round().to(torch.uint8).permute(0, 2, 3, 1)
+    def forward(self, photos: Tensor, style: Tensor) -> Tensor:
+        return self.network(photos, style[None]).clamp(0, 1)
 
 
 def export_onnx(
-    network: TransformerNet, output: str | Path, name: str, card: dict | None = None, opset: int = OPSET
+    network: TransformerNet,
+    output: str | Path,
+    name: str,
+    card: Mapping[str, Any] | None = None,
+    opset: int = OPSET,
+    credits: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
-    """Write ``network`` to ``output``, checked against PyTorch at ``PARITY_SIZES``.
+    """Write ``network`` to ``output``, checked against PyTorch, see ``check_parity``.
 
     Args:
         network: the trained network.
@@ -54,22 +63,23 @@ def export_onnx(
         name: the model's name, in its metadata; the row of that name, or the last style, is the model's own.
         card: what is known of the training, in its metadata as JSON.
         opset: version of ONNX's operators.
+        credits: row -> title, painter, year and license of its painting, or what of these is known.
     Raises:
         UserError: ``output`` cannot be written, the packages here do not write or run ``opset``, or the exported model
             differs from PyTorch by more than 1/255.
     """
     if Path(output).suffix != ".onnx":
         raise UserError(f"cannot write {output}: an ONNX file's name ends in .onnx, weights' in .safetensors")
-    model = PictureModel(network).eval().cpu()
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / "model.onnx"
-        _trace(model, draft, opset)
-        check_parity(model, draft)
-        graph = onnx.load(draft)
+    model = ClampedNetwork(network).eval().cpu()
+    graph = with_bytes(_trace(model, opset))
+    check_parity(model, graph)
     if (written := opset_of(graph)) != opset:
         raise UserError(f"torch {torch.__version__} writes opset {written} instead of {opset}; choose --opset {written}")
-    own = network.styles.index(name) if name in network.styles else network.painted_rows[-1]
-    _describe(graph, name, network.styles, own, card or {})
+    own = network.styles.index(name) if name in network.styles else network.style_rows[-1]
+    entries = {"name": name, "style": str((card or {}).get("style", name)), "own": network.styles[own]}
+    details = {"rows": network.styles, "credits": credits or {}, "card": card or {}}
+    helper.set_model_props(graph, entries | {key: json.dumps(value) for key, value in details.items()})
+    graph.doc_string = f"Feed-forward neural style transfer: {name}"
     with atomic_path(output) as temporary:
         onnx.save(graph, temporary)
 
@@ -87,70 +97,91 @@ def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | No
     if Path(output).suffix == ".safetensors":
         return save_network(network, output)
     path = find_weights(checkpoint)
-    card = path.with_suffix(".json") if path.suffix == ".safetensors" else path.parent / "card.json"
-    known = read_card(card) if path.suffix in (".ckpt", ".safetensors") and card.exists() else {}
-    return export_onnx(network, output, name or str(known.get("name") or path.stem), known, opset)
+    file = path.with_suffix(".json") if path.suffix == ".safetensors" else path.parent / "card.json"
+    card = read_card(file) if path.suffix in (".ckpt", ".safetensors") and file.exists() else {}
+    credits = shipped_credits() if path == BASE_WEIGHTS else credits_of(card, network)
+    return export_onnx(network, output, name or str(card.get("name") or path.stem), card, opset, credits)
 
 
-def check_parity(model: PictureModel, path: Path) -> None:
-    """Raise a UserError unless onnxruntime and PyTorch agree to ``TOLERANCE`` of 255 on noise of three odd sizes.
+def shipped_credits() -> dict[str, dict[str, str]]:
+    """Row -> title, painter, year and license of the shipped styles."""
+    return json.loads((SHIPPED / "styles.json").read_text(encoding="utf-8"))
 
-    Each size has another mixture of the rows.
+
+def credits_of(card: Mapping[str, Any], network: TransformerNet) -> dict[str, dict[str, str]]:
+    """Row -> the file of its painting, from a run's card; none where the card does not list a painting for each style."""
+    paintings, rows = card.get("style"), [network.styles[row] for row in network.style_rows]
+    paintings = paintings if isinstance(paintings, list) else [paintings]
+    if len(paintings) != len(rows) or not all(isinstance(one, dict) and "file" in one for one in paintings):
+        return {}
+    return {row: {"title": str(painting["file"])} for row, painting in zip(rows, paintings, strict=True)}
+
+
+def check_parity(model: ClampedNetwork, graph: ModelProto) -> None:
+    """Raise a UserError unless onnxruntime and PyTorch agree to ``TOLERANCE`` of 255 on ``parity_pictures``.
+
+    Each picture has another mixture of the rows.
     """
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class
         raise UserError(
             f"onnxruntime {onnxruntime.__version__} cannot run the model; upgrade it, or export with a lower --opset"
         ) from error
     rows = len(model.network.styles)
-    for row, size in enumerate(PARITY_SIZES):
-        picture = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+    for number, (kind, picture) in enumerate(parity_pictures()):
         style = np.full(rows, 0.2 / rows, np.float32)
-        style[-1 - row % rows] += 0.8
-        with torch.no_grad():
-            expected = model(torch.from_numpy(picture), torch.from_numpy(style)).numpy()
+        style[-1 - number % rows] += 0.8
+        expected = draw(model, picture, style)
         (found,) = session.run(None, {"image": picture, "style": style})
         worst = int(np.abs(found.astype(int) - expected).max()) if found.shape == expected.shape else 255
         if worst > TOLERANCE:
-            raise UserError(
-                f"the exported model differs from PyTorch by {worst}/255 at {size[0]}x{size[1]}; nothing written"
-            )
+            raise UserError(f"the exported model differs from PyTorch by {worst}/255 on {kind}; nothing written")
 
 
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators in ``model``."""
-    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+def parity_pictures() -> Iterator[tuple[str, np.ndarray]]:
+    """Kind and uint8 RGB (1, H, W, 3) of the pictures that ``check_parity`` draws: noise, flat, two-colored, gradient."""
+    for height, width in PARITY_SIZES:
+        yield f"noise of {width}x{height}", np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+    flat = np.zeros((1, FLAT_SIDE, FLAT_SIDE, 3), np.uint8)
+    yield "black", flat
+    yield "one color", flat + np.array([200, 77, 101], np.uint8)
+    halves = flat.copy()
+    halves[:, :, FLAT_SIDE // 2 :] = (250, 30, 90)
+    yield "two colors", halves
+    yield "a gradient", flat + np.arange(FLAT_SIDE, dtype=np.uint8)[None, None, :, None]
 
 
-def _trace(model: PictureModel, path: Path, opset: int) -> None:
-    example = torch.randint(0, 256, (2, 4 * MIN_SIDE, 5 * MIN_SIDE, 3), dtype=torch.uint8)
-    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
+def draw(model: ClampedNetwork, picture: np.ndarray, style: np.ndarray) -> np.ndarray:
+    """PyTorch's picture of uint8 RGB (B, H, W, 3) under row weights (S,), likewise uint8."""
+    photos = torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        pictures = model(photos, torch.from_numpy(style)) * 255
+    return pictures.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def _trace(model: ClampedNetwork, opset: int) -> ModelProto:
+    """The graph of ``model`` from ``PIXELS`` and ``style`` to ``COLORS``, of any batch, height and width."""
+    example = torch.rand(2, 3, 4 * MIN_SIDE, 5 * MIN_SIDE)
+    axes = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        path = Path(folder) / "model.onnx"
         torch.onnx.export(
             model,
             (example, torch.full((len(model.network.styles),), 0.5)),
             path,
-            input_names=["image", "style"],
-            output_names=["picture"],
-            dynamic_shapes={"image": axes, "style": None},
+            input_names=[PIXELS, "style"],
+            output_names=[COLORS],
+            dynamic_shapes={"photos": axes, "style": None},
             opset_version=opset,
             dynamo=True,
             external_data=False,
             verbose=False,
         )
-
-
-def _describe(graph: onnx.ModelProto, name: str, rows: list[str], own: int, card: dict) -> None:
-    """Metadata, and the model's own style as the value that ``style`` has where a caller leaves it out."""
-    for part in (*graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        graph = onnx.load(path)
+    for part in (*graph.graph.node, *graph.graph.input):
         part.doc_string = ""
         del part.metadata_props[:]  # the exporter's stack traces: half of the file
-    graph.ir_version = onnx.helper.find_min_ir_version_for(graph.opset_import)  # the oldest: onnxruntime 1.17 reads it
-    graph.producer_name, graph.doc_string = "fast_nst", f"Feed-forward neural style transfer: {name}"
-    entries = {"name": name, "style": str(card.get("style", name)), "rows": json.dumps(rows), "own": rows[own]}
-    onnx.helper.set_model_props(graph, entries | {"card": json.dumps(card)})
-    default = np.eye(len(rows), dtype=np.float32)[own]
-    graph.graph.initializer.append(onnx.numpy_helper.from_array(default, "style"))
+    return graph

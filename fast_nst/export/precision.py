@@ -1,15 +1,15 @@
 """An exported model at another precision: float16, or convolutions in 8 bits.
 
-Both take and return what ``export`` writes: uint8 pictures both ways of any size, the input ``style`` with its default, and
-the metadata, which then also tells the precision.
+Both take and return what ``export`` writes: uint8 pictures of any size and the input ``style``, and the same metadata, with
+the precision added.
 
-float16: all but the norms' statistics, whose sums and squares over large pictures would leave its range. The converter of
-onnxruntime (1.31) is not used: told to leave operators alone, it sends every value between two of these through float16 all
-the same, and defines a cast twice where two of them read one value.
+float16: everything but the norms' statistics, whose sums and squares over large pictures would leave its range. The
+converter of onnxruntime (1.31) is not used: where it is told to skip operators, it still converts every value between two of
+these to float16 and back, and it defines a cast twice where two of them read one value.
 
-8 bits: convolutions between quantise and dequantise nodes, weights by channel in 7 bits, so that no processor's 16-bit sums
+8 bits: convolutions between quantize and dequantize nodes, weights by channel in 7 bits, so that no processor's 16-bit sums
 saturate; the ranges of activations are means over the calibration pictures of their extremes. The first and the last
-convolution stay as they are: they take little time, and cost the most likeness.
+convolution stay as they are: they take little time and lose the most precision.
 """
 
 from __future__ import annotations
@@ -35,25 +35,23 @@ def to_float16(model: ModelProto) -> ModelProto:
     halved = _Halved(shape_inference.infer_shapes(model).graph)
     for node in result.graph.node:
         halved.add(node)
-    read = {name for node in halved.nodes for name in node.input} | {value.name for value in model.graph.input}
+    read = {name for node in halved.nodes for name in node.input}
     _replace(result.graph.node, halved.nodes)
     _replace(result.graph.initializer, [weight for weight in halved.weights.values() if weight.name in read])
     del result.graph.value_info[:]
-    return _labelled(result, model, "fp16")
+    return _labeled(result, model, "fp16")
 
 
 def to_int8(model: ModelProto, samples: Iterable[tuple[np.ndarray, np.ndarray]]) -> ModelProto:
     """``model`` with 8-bit convolutions.
 
     Args:
-        samples: what to calibrate on: pictures, uint8 RGB (1, H, W, 3), each with the weights of rows to draw it under,
-            float32 (S,).
+        samples: the calibration set: pictures, uint8 RGB (1, H, W, 3), each with row weights, float32 (S,).
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     draft = ModelProto()
     draft.CopyFrom(model)
-    _replace(draft.graph.initializer, [weight for weight in model.graph.initializer if weight.name != "style"])
     helper.set_model_props(draft, {"onnx.quant.pre_process": "onnxruntime.quant"})  # or it logs advice
     convolutions = [node.name for node in draft.graph.node if node.op_type == "Conv"]
     with tempfile.TemporaryDirectory() as folder:
@@ -74,30 +72,29 @@ def to_int8(model: ModelProto, samples: Iterable[tuple[np.ndarray, np.ndarray]])
             extra_options={"CalibMovingAverage": True},
         )
         result = onnx.load(target)
-    result.graph.initializer.extend(weight for weight in model.graph.initializer if weight.name == "style")
-    return _labelled(result, model, "int8")
+    return _labeled(result, model, "int8")
 
 
 class _Halved:
-    """A graph under conversion: its nodes, with a cast before the first that reads a value at another precision."""
+    """A graph during conversion: nodes, with a cast before the first that reads a value at another precision."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         values = [*graph.value_info, *graph.input, *graph.output]
-        self.inputs = {value.name for value in graph.input}
         self.weights = {weight.name: weight for weight in graph.initializer}
         self.floats = {value.name for value in values if value.type.tensor_type.elem_type == FLOAT}
         self.floats |= {name for name, weight in self.weights.items() if weight.data_type == FLOAT}
         self.halves: set[str] = set()  # values that are float16 from the start
-        self.means: set[str] = set()
+        self.means: set[str] = set()  # means over pixels, and what is made of these and of weights alone
         self.nodes: list[NodeProto] = []
         self.converted: set[str] = set()
 
     def add(self, node: NodeProto) -> None:
-        precise = node.op_type in LEFT_ALONE or bool(self.means & set(node.input))
+        of_means = bool(self.means & set(node.input))
+        precise = of_means or node.op_type in LEFT_ALONE
         for place, name in enumerate(node.input):
             fixed = place >= ALWAYS_FLOAT.get(node.op_type, len(node.input))
             node.input[place] = self.read(name, FLOAT if precise or fixed else HALF)
-        if node.op_type == "ReduceMean":
+        if node.op_type == "ReduceMean" or (of_means and set(node.input) <= {"", *self.means, *self.weights}):
             self.means.update(node.output)
         if not precise:
             self.halves.update(self.floats & set(node.output))
@@ -107,7 +104,7 @@ class _Halved:
         self.nodes.append(node)
 
     def read(self, name: str, kind: int) -> str:
-        """The name under which the value ``name`` is found at precision ``kind``."""
+        """The name of the value ``name`` at precision ``kind``."""
         own = HALF if name in self.halves else FLOAT
         if name not in self.floats or kind == own:
             return name
@@ -118,7 +115,7 @@ class _Halved:
         return other
 
     def _convert(self, name: str, other: str, kind: int) -> None:
-        if name in self.weights and name not in self.inputs:
+        if name in self.weights:
             values = numpy_helper.to_array(self.weights[name]).astype(np.float16)
             self.weights[other] = numpy_helper.from_array(values, other)
         else:
@@ -126,7 +123,7 @@ class _Halved:
 
 
 class _Samples:
-    """Samples as onnxruntime's quantiser asks for them."""
+    """Calibration samples in the form that onnxruntime's quantizer reads."""
 
     def __init__(self, samples: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
         self.samples = iter(samples)
@@ -136,7 +133,7 @@ class _Samples:
         return None if sample is None else {"image": sample[0], "style": sample[1]}
 
 
-def _labelled(result: ModelProto, model: ModelProto, precision: str) -> ModelProto:
+def _labeled(result: ModelProto, model: ModelProto, precision: str) -> ModelProto:
     """``result`` with the metadata of ``model``, and its precision."""
     result.producer_name, result.producer_version = model.producer_name, model.producer_version
     del result.metadata_props[:]
@@ -145,7 +142,7 @@ def _labelled(result: ModelProto, model: ModelProto, precision: str) -> ModelPro
 
 
 def _replace(field: list, values: list) -> None:
-    """Let a repeated field of a protocol buffer hold ``values``."""
+    """Replace the contents of a repeated field of a protocol buffer."""
     values = list(values)
     del field[:]
     field.extend(values)

@@ -1,7 +1,7 @@
-"""A model for films: the statistics of its instance norms follow those of the pictures before, so that less of it flickers.
+"""Deflicker: a model for films whose instance norms average their statistics over time.
 
-A norm divides by what it sees in one picture, and a change in one corner then changes every colour. Here each norm uses
-m = k m' + (1 - k) mean(x) and v = k v' + (1 - k) var(x), where m' and v' are those of the picture before; k = 0 is the
+An instance norm takes its statistics from one picture, so a change in one corner changes every color. Here each norm uses
+m = k m' + (1 - k) mean(x) and v = k v' + (1 - k) var(x), where m' and v' are those used for the picture before; k = 0 is the
 plain model, and where the scene changes, k is 0 for one picture. No motion is estimated. Never imports torch.
 """
 
@@ -19,21 +19,21 @@ from fast_nst.errors import UserError
 from fast_nst.inference.instance_norms import Norm, find_norms
 from fast_nst.inference.onnx_validation import read_model
 
-CUT = 0.15  # mean change of a thumbnail's grey values, in [0, 1], that makes a new scene
+CUT = 0.15  # mean change of a thumbnail's gray values, in [0, 1], from which a scene is new
 THUMBNAIL = (32, 32)
 KEEP = "keep"
 
 
 class SteadyModel:
-    """Draws the pictures of one film, one after the other.
+    """A model that draws the pictures of one film, one after the other.
 
     Args:
         path: an exported model.
         weights: a weight for each of its rows, float32 (S,).
-        stabilize: k, how much of the statistics is kept from picture to picture, in [0, 1].
+        stabilize: k, the share of the statistics that is kept from picture to picture, in [0, 1].
         threads: processor threads; None is all cores.
     Raises:
-        UserError: a model without instance norms that can be told.
+        UserError: a model without recognizable instance norms.
     """
 
     def __init__(self, path: Path, weights: np.ndarray, stabilize: float, threads: int | None = None) -> None:
@@ -61,14 +61,14 @@ class SteadyModel:
 
 
 def with_memory(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Norm]]:
-    """``model`` with the scalar input ``keep``, and the statistics of its norms, those before as inputs, the new as outputs.
+    """``model`` with the scalar input ``keep``, and its norms' statistics: the last ones as inputs, the new ones as outputs.
 
     Raises:
-        UserError: no norms that can be told.
+        UserError: no recognizable norms.
     """
     graph, norms = model.graph, find_norms(model.graph)
     if not norms:
-        raise UserError("this model has no instance norms that can be steadied; export it again, or use --stabilize 0")
+        raise UserError("this model has no instance norms as fast-nst exports them; export it again, or use --stabilize 0")
     graph.input.append(helper.make_tensor_value_info(KEEP, TensorProto.FLOAT, []))
     for norm in norms:
         _remember(graph, norm)

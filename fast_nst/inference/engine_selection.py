@@ -1,10 +1,8 @@
-"""Which engines are here, and which draws a model fastest. Never imports torch.
+"""Selection of an engine: those that are installed, and the fastest for a model. Never imports torch.
 
-``auto`` times every engine that computes in the model's own precision, once for a model, and remembers the answer until the
-model, a package or the processor is another. An engine that fails, or draws another picture, is passed over.
-
-The answer is kept in the user's cache folder, or where ``FAST_NST_CACHE`` says. An entry holds for one model on one
-processor with one set of packages. Whatever is wrong with the folder costs a measurement, never more.
+``auto`` times every engine that computes in the model's own precision, once for each model, and keeps the answer in the
+user's cache folder, or in the folder ``FAST_NST_CACHE``, until the model, a package or the processor changes. An engine that
+fails, or draws another picture, is left out. A cache that cannot be read or written costs a measurement, nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,12 +45,12 @@ __all__ = [
 AUTO = "auto"
 DEFAULT = "onnxruntime"
 NAMES = (DEFAULT, "openvino", "openvino-bf16", AUTO)
-ALIKE = 30.0  # dB
+MIN_PSNR = 30.0  # dB
 TRIAL_SIDE = 256
 SHOWN_SIDES = (256, 512)
 OPENVINO = "pip install 'fast_nst[openvino]'"
 CUDA = "pip install onnxruntime-gpu in place of onnxruntime, and CUDA"
-WAYS_OUT = {
+NEEDS = {
     "openvino": OPENVINO,
     "openvino-bf16": f"{OPENVINO}, on a processor with bfloat16",
     "cuda": CUDA,
@@ -66,11 +65,11 @@ PACKAGES = ("fast_nst", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml"
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine, and what it draws on.
+    """An engine on a device.
 
     Attributes:
         name: onnxruntime, openvino or openvino-bf16.
-        provider: cpu, cuda, coreml, ...
+        provider: the device: cpu, cuda, coreml, ...
         exact: whether it computes in the model's own precision.
     """
 
@@ -95,12 +94,12 @@ def make_engine(name: str, path: str | Path, threads: int | None = None, provide
         name: one of ``NAMES``; auto is the fastest for this model here.
         path: an ``.onnx`` file written by this package.
         threads: processor threads; None is all cores.
-        provider: what to draw on: cpu, cuda, coreml, ...; None is the engine's own choice.
+        provider: the device: cpu, cuda, coreml (or mps), ...; None or auto is the engine's own choice.
     Raises:
         UserError: an engine or provider that is not here, or no model that maps a picture to a picture under weights of its
             rows.
     """
-    path, provider = Path(path), short_name(provider) if provider else None
+    path, provider = Path(path), short_name(provider) if provider and provider != AUTO else None
     if name not in NAMES:
         raise unknown("engine", name, NAMES)
     if name != DEFAULT or provider:
@@ -115,11 +114,11 @@ def make_engine(name: str, path: str | Path, threads: int | None = None, provide
 def working_engines(path: str | Path, threads: int | None = None) -> dict[Choice, Engine]:
     """The engines here that start, load the model and draw with it, in whatever precision."""
     engines = _started(find_engines(), Path(path), threads)
-    return _alike(engines, _reference(engines, path, threads), least=-1)
+    return _matching(engines, _reference(engines, path, threads), least=-1)
 
 
 def drawing(engine: Engine, side: int) -> Callable[[], np.ndarray]:
-    """What draws one picture of ``side`` x ``side`` pixels in the model's own style."""
+    """A function that draws one picture of ``side`` x ``side`` pixels in the model's own style."""
     picture, style = _picture(engine.signature, side), _own_style(engine.signature)
     return lambda: engine.run(picture, style)
 
@@ -127,26 +126,27 @@ def drawing(engine: Engine, side: int) -> Callable[[], np.ndarray]:
 def engines_table(path: str | Path, threads: int | None = None) -> str:
     """Every engine here with its median milliseconds for pictures of 256 x 256 and 512 x 512, as a Markdown table.
 
-    The last column says how like onnxruntime's picture on the CPU its own is, in dB.
+    The last column is the PSNR of its picture to that of onnxruntime on the CPU.
     """
+    _announce("loading and timing the engines")
     choices, engines = find_engines(), working_engines(path, threads)
     times = [_timed(engines, side) for side in SHOWN_SIDES]
-    likeness = _likeness(engines, _reference(engines, path, threads), SHOWN_SIDES[-1])
+    psnrs = _psnr_of(engines, _reference(engines, path, threads), SHOWN_SIDES[-1])
     rows = []
     for choice in choices:
         numbers = [f"{found[choice]:.1f} ms" for found in times] if choice in engines else ["fails"] * len(times)
-        rows.append([choice.name, choice.provider, *numbers, _in_decibels(likeness.get(choice))])
-    return markdown_table(["engine", "provider", *(f"{side} x {side}" for side in SHOWN_SIDES), "likeness"], rows, names=2)
+        rows.append([choice.name, choice.provider, *numbers, _decibels(psnrs.get(choice))])
+    return markdown_table(["engine", "provider", *(f"{side} x {side}" for side in SHOWN_SIDES), "PSNR"], rows, names=2)
 
 
 def missing_engines() -> dict[str, str]:
-    """The engines that are not here, with what they take."""
+    """The engines that are not installed, with what they need."""
     here = {choice.name for choice in find_engines()}
-    return {name: WAYS_OUT[name] for name in NAMES if name not in {*here, AUTO}}
+    return {name: NEEDS[name] for name in NAMES if name not in {*here, AUTO}}
 
 
-def _in_decibels(likeness: float | None) -> str:
-    return "" if likeness is None else "equal" if math.isinf(likeness) else f"{likeness:.0f} dB"
+def _decibels(value: float | None) -> str:
+    return "" if value is None else "equal" if math.isinf(value) else f"{value:.0f} dB"
 
 
 def _find_openvino() -> list[Choice]:
@@ -167,28 +167,34 @@ def _check_here(name: str, provider: str | None) -> None:
     if any(name in (AUTO, choice.name) and provider in (None, choice.provider) for choice in here):
         return
     providers = {choice.provider for choice in here}
-    if provider and provider not in {*providers, *WAYS_OUT, *map(short_name, onnxruntime.get_all_providers())}:
+    if provider and provider not in {*providers, *NEEDS, *map(short_name, onnxruntime.get_all_providers())}:
         raise unknown("provider", provider, sorted(providers))
     absent = provider if provider and (name == AUTO or name in {choice.name for choice in here}) else name
-    way_out = WAYS_OUT.get(absent, f"a build of onnxruntime that has {absent}")
-    raise UserError(f"there is no {absent} here; it takes {way_out}; choose from: {', '.join(map(str, here))}")
+    needed = NEEDS.get(absent, f"a build of onnxruntime that has {absent}")
+    raise UserError(f"there is no {absent} here; it takes {needed}; choose from: {', '.join(map(str, here))}")
 
 
 def _fastest(path: Path, threads: int | None, provider: str | None) -> Engine:
-    """The engine that was fastest for this model before, or that is found to be now."""
+    """The engine that the cache names for this model, or the fastest after a measurement."""
     entry = entry_of(path, threads, provider)
     known = remembered(entry)
     with suppress(UserError, KeyError):
         return make_engine(known["engine"], path, threads, known["provider"])
     choices = [choice for choice in find_engines() if choice.exact and provider in (None, choice.provider)]
+    if len(choices) > 1:
+        _announce(f"timing {len(choices)} engines, once for this model")
     started = _started(choices, path, threads)
-    engines = _alike(started, _reference(started, path, threads))
+    engines = _matching(started, _reference(started, path, threads))
     if not engines:
         raise UserError(f"nothing on {provider} draws {path} rightly here; choose --provider {CPU}")
     times = _timed(engines, TRIAL_SIDE)
     best = min(times, key=times.__getitem__)
     remember(entry, engine=best.name, provider=best.provider)
     return engines[best]
+
+
+def _announce(step: str) -> None:
+    print(f"{step} ...", file=sys.stderr, flush=True)
 
 
 def _started(choices: Iterable[Choice], path: Path, threads: int | None) -> dict[Choice, Engine]:
@@ -201,23 +207,23 @@ def _started(choices: Iterable[Choice], path: Path, threads: int | None) -> dict
 
 
 def _reference(engines: Mapping[Choice, Engine], path: str | Path, threads: int | None) -> Engine:
-    """What draws the picture that others are compared with: onnxruntime on the CPU, of ``engines`` if it is there."""
+    """The engine that others are compared with: onnxruntime on the CPU, that of ``engines`` where it is among them."""
     return engines.get(Choice(DEFAULT, CPU)) or make_engine(DEFAULT, path, threads, CPU)
 
 
-def _alike(engines: Mapping[Choice, Engine], reference: Engine, least: float = ALIKE) -> dict[Choice, Engine]:
-    """Those of ``engines`` that draw, and whose picture is like that of ``reference``, to ``least`` dB."""
-    found = _likeness(engines, reference, TRIAL_SIDE)
-    return {choice: engines[choice] for choice, likeness in found.items() if likeness >= least}
+def _matching(engines: Mapping[Choice, Engine], reference: Engine, least: float = MIN_PSNR) -> dict[Choice, Engine]:
+    """Those of ``engines`` that draw, and whose picture has a PSNR of ``least`` dB or more to that of ``reference``."""
+    found = _psnr_of(engines, reference, TRIAL_SIDE)
+    return {choice: engines[choice] for choice, value in found.items() if value >= least}
 
 
-def _likeness(engines: Mapping[Choice, Engine], reference: Engine, side: int) -> dict[Choice, float]:
-    """PSNR to the picture of ``reference``, of each engine that manages one."""
+def _psnr_of(engines: Mapping[Choice, Engine], reference: Engine, side: int) -> dict[Choice, float]:
+    """PSNR to the picture of ``reference``, for each engine that draws one."""
     picture = _picture(reference.signature, side)
     right = reference.run(picture, _own_style(reference.signature))
     found = {}
     for choice, engine in engines.items():
-        with suppress(Exception):  # whatever a driver throws: that engine is passed over
+        with suppress(Exception):  # whatever a driver raises: that engine is left out
             found[choice] = psnr(engine.run(picture, _own_style(engine.signature)), right)
     return found
 
@@ -238,7 +244,7 @@ def _own_style(signature: Signature) -> np.ndarray:
 
 
 def entry_of(model: Path, *circumstances: object) -> Path:
-    """The file that remembers what was found for ``model`` here, under ``circumstances``, which are plain values.
+    """The cache file for ``model`` on this processor with these packages, under ``circumstances``, which are plain values.
 
     Raises:
         UserError: ``model`` cannot be read.
@@ -253,7 +259,7 @@ def entry_of(model: Path, *circumstances: object) -> Path:
 
 
 def remembered(entry: Path) -> dict[str, str]:
-    """The plain texts that ``entry`` holds; none where it is absent or damaged."""
+    """The texts in a cache file; none where it is absent or damaged."""
     with suppress(OSError, ValueError):
         found = json.loads(entry.read_text(encoding="utf-8"))
         if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
@@ -262,6 +268,6 @@ def remembered(entry: Path) -> dict[str, str]:
 
 
 def remember(entry: Path, **found: str) -> None:
-    """Write ``found`` to ``entry``, if that can be."""
+    """Write ``found`` to a cache file; one that cannot be written is left out."""
     with suppress(UserError):
         write_text(entry, json.dumps(found) + "\n")

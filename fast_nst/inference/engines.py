@@ -1,7 +1,7 @@
-"""What runs a model: onnxruntime with one of its providers, or OpenVINO (extra ``openvino``). Never imports torch.
+"""Engines that run a model: onnxruntime with one of its providers, or OpenVINO (extra ``openvino``). Never imports torch.
 
-OpenVINO compiles one network for all sizes; a size that comes back gets a network of its own, which draws a quarter faster.
-Of itself it would round to bfloat16 wherever the processor can; here that is an engine of another name.
+OpenVINO compiles one network for all sizes; a size that returns gets a network of its own, which draws a quarter faster.
+By default OpenVINO rounds to bfloat16 wherever the processor can; here that is an engine of another name.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ SUFFIX = "ExecutionProvider"
 CPU = "cpu"
 REMOTE = {"azure"}  # a provider that is no hardware
 ALIASES = {"directml": "dml", "mps": "coreml"}
-RETURNS = 3  # uses of a size after which OpenVINO compiles for it
-MOST_SIZES = 4  # networks for one size that are kept
+USES_BEFORE_OWN_SIZE = 3  # uses of a size after which OpenVINO compiles for it
+MAX_SIZES = 4  # networks for one size that are kept
 
 
 class Engine(Protocol):
-    """Draws with one model; threads may share it.
+    """A model that is ready to draw; threads may share it.
 
     Attributes:
-        name: what ``--engine`` calls it.
-        provider: what it draws on: cpu, cuda, ...
+        name: its name under ``--engine``.
+        provider: the device: cpu, cuda, ...
         signature: the model's.
     """
 
@@ -51,9 +51,9 @@ class OnnxRuntime:
     Args:
         path: the ``.onnx`` file.
         threads: processor threads; None is all cores that the process may use.
-        provider: cpu, cuda, coreml, dml, ...; the CPU draws what it cannot. None is all that are there, best first.
+        provider: cpu, cuda, coreml, dml, ...; the CPU runs the operators that it lacks. None is all installed, best first.
     Raises:
-        UserError: no model of ours, see ``read_model``, or a provider that does not start.
+        UserError: not a model of this package, see ``read_model``, or a provider that does not start.
     """
 
     name = "onnxruntime"
@@ -121,12 +121,12 @@ class OpenVino:
 
     def _request(self, shape: tuple[int, ...]) -> Any:
         self._seen[shape] += 1
-        if self._seen[shape] < RETURNS:
+        if self._seen[shape] < USES_BEFORE_OWN_SIZE:
             return self._any_size
         if shape not in self._own_size:
             self._own_size[shape] = self._compiled(shape)
         self._own_size.move_to_end(shape)
-        if len(self._own_size) > MOST_SIZES:
+        if len(self._own_size) > MAX_SIZES:
             forgotten, _ = self._own_size.popitem(last=False)
             self._seen[forgotten] = 0
         return self._own_size[shape]

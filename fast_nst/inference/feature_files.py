@@ -1,8 +1,8 @@
-"""Layers of a huge picture in temporary files: written from top to bottom, read in strips, gone when done.
+"""Layers of a huge picture in temporary files: written from top to bottom, read in strips, removed at the end.
 
-The files have no names (where the system can do that), so nothing is left even when the process is killed. A layer is
-float16 (H, C, W): any strip of rows lies in one piece. A file that is not needed any more serves the next layer, as fresh
-pages cost several times as much as used ones.
+Where the system allows it the files have no names, so that nothing is left even when the process is killed. A layer is
+float16 (H, C, W), so that a strip of rows is one piece of the file. A file that is not needed any more is used for the next
+layer, as new pages cost several times as much as used ones.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ ITEM = np.dtype(np.float16)
 
 
 class LayerFiles:
-    """Named layers, each in a temporary file of its own; a context manager, after which they are gone.
+    """Named layers, each in a temporary file of its own (context manager, which removes them).
 
     Args:
-        room: bytes that they will take at once, at most.
+        needed: bytes that they will take at once, at most.
     Raises:
-        UserError: so much does not fit, now or while they are written.
+        UserError: the disk has less left, now or while they are written.
     """
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
         self.files: dict[str, BinaryIO] = {}
         self.shapes: dict[str, tuple[int, int, int]] = {}
         self.spare: list[BinaryIO] = []
-        with self._failing_plainly():
-            if shutil.disk_usage(tempfile.gettempdir()).free < room:
+        with self._one_sentence():
+            if shutil.disk_usage(tempfile.gettempdir()).free < needed:
                 raise OSError("it has less left")
 
     def __enter__(self) -> LayerFiles:
@@ -47,8 +47,8 @@ class LayerFiles:
             file.close()
 
     def append(self, name: str, rows: np.ndarray) -> None:
-        """Write ``rows`` float16 (h, C, W) below those that are there."""
-        with self._failing_plainly():
+        """Write ``rows`` float16 (h, C, W) below the rows so far."""
+        with self._one_sentence():
             if name not in self.files:
                 self.files[name] = self.spare.pop() if self.spare else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
             height = self.shapes[name][0] if name in self.shapes else 0
@@ -70,19 +70,20 @@ class LayerFiles:
         return found
 
     def keep(self, names: Collection[str]) -> None:
-        """Forget all layers but ``names``."""
+        """Drop all layers but ``names``."""
         for name in self.files.keys() - set(names):
             self.spare.append(self.files.pop(name))
             self.shapes.pop(name, None)
 
     @contextmanager
-    def _failing_plainly(self) -> Iterator[None]:
+    def _one_sentence(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise UserError(
-                f"a picture of this size needs {self.room / 1e9:.2g} GB of temporary files, which do not fit in {_folder()} "
-                f"({error.strerror or error}); set TMPDIR to a folder with more room, or reduce the picture with --size"
+                f"a picture of this size needs {self.needed / 1e9:.2g} GB of temporary files, which do not fit in "
+                f"{_folder()} ({error.strerror or error}); set TMPDIR to a folder with more room, "
+                "or reduce the picture with --size"
             ) from error
 
 

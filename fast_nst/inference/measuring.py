@@ -1,4 +1,4 @@
-"""Yardsticks for models: how long calls take that take turns, how alike two pictures are, and tables of such numbers."""
+"""Measurements of models: times of functions that take turns, PSNR of two pictures, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 WARM_UP = 4
 ROUNDS = 7
-REST = 0.1  # seconds; the threads of onnxruntime go on spinning after a picture, on the cores of whoever is next
+REST = 0.1  # seconds; the threads of onnxruntime keep the cores busy for a while after a picture
 Name = TypeVar("Name")
 
 
@@ -23,14 +23,15 @@ def milliseconds(
     after: Callable[[], object] = lambda: None,
     rest: float = REST,
 ) -> dict[Name, list[float]]:
-    """How long each of ``runs`` takes, ``rounds`` times over; they take turns, so that whatever else the machine does meets
-    them alike, and before each that counts is a rest, so that it meets none of the others.
+    """Milliseconds that each of ``runs`` takes, ``rounds`` times.
+
+    They take turns, so that other work of the machine affects them alike, with a rest before each turn that counts.
 
     Args:
-        runs: name -> what to time.
+        runs: name -> function to time.
         rounds: turns that count.
         warm_up: turns before them that do not; OpenVINO compiles for a size on its third.
-        after: called after every run, outside of what is timed: for a progress bar.
+        after: called after every run, not timed: for a progress bar.
         rest: seconds before each turn that counts, where there are several of ``runs``.
     """
     taken: dict[Name, list[float]] = {name: [] for name in runs}
@@ -60,7 +61,7 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
-    """Rows of text as a Markdown table that reads well as it is; the columns after the first ``names`` hold numbers."""
+    """Rows of text as an aligned Markdown table; the columns after the first ``names`` hold numbers."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     rule = ["-" * width if place < names else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
     lines = []

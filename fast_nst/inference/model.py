@@ -1,4 +1,4 @@
-"""An exported model: the engine that draws with it, the rows it can draw, and how they are weighed. Never imports torch."""
+"""An exported model: its engine, its rows, and the weights of a mixture of rows. Never imports torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Model:
     Args:
         path: the ``.onnx`` file.
         threads: processor threads; None is all cores.
-        engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here.
-        provider: what the engine draws on: cpu, cuda, coreml, ...; None is its own choice.
+        engine: onnxruntime, openvino, openvino-bf16, or auto, the fastest here.
+        provider: the engine's device: cpu, cuda, coreml (or mps), ...; None or auto is its own choice.
     Raises:
         UserError: no model that maps a picture to a picture under weights of its rows, or an engine that is not here.
     """
@@ -36,7 +36,7 @@ class Model:
 
     @property
     def session(self) -> onnxruntime.InferenceSession:
-        """onnxruntime's session, for whoever needs more of it.
+        """onnxruntime's session.
 
         Raises:
             UserError: another engine draws.
@@ -47,7 +47,7 @@ class Model:
 
     @property
     def has_identity(self) -> bool:
-        """Whether strength is a matter of mixing rows."""
+        """Whether mixing with the row ``identity`` sets the strength."""
         return IDENTITY in self.rows
 
     def weights(self, styles: Mapping[str, float] | None = None, strength: float = 1.0) -> np.ndarray:

@@ -1,13 +1,13 @@
-"""An exported model cut at its instance norms, for pictures too large for memory. Needs onnx and onnxruntime, not torch.
+"""Stages of an exported model, cut at its instance norms, for pictures too large for memory. Never imports torch.
 
-An instance norm takes mean and variance over the whole picture; all else in a network looks at the neighbourhood of a pixel.
-So the graph is cut where norms take their statistics. A stage starts from layers that earlier stages left, applies the
-norms whose statistics are known by then, and ends at the inputs of the next norms, or at the picture. Inside a stage, tiles
-can be drawn one by one and laid side by side without a seam.
+An instance norm takes mean and variance over the whole picture; every other operator of a network sees the neighborhood of a
+pixel. So the graph is cut where norms take their statistics. A stage starts from layers that earlier stages kept, applies
+the norms whose statistics are known by then, and ends at the inputs of the next norms, or at the picture. Inside a stage,
+tiles can be drawn one by one and placed side by side without a seam.
 
-Layers travel as float16; statistics are taken before that rounding. Two things are drawn again instead of kept: all that
-comes before the first norm, whose rounding would show most (up to 3/255 where all others together make 1), and a norm's
-output, which is cheap to make from its input.
+Layers are kept as float16; statistics are taken before that rounding. Two things are computed again instead of kept:
+everything before the first norm, whose rounding would show most (up to 3/255 where all others together make 1), and a norm's
+output, which is cheap to compute from its input.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Stage:
         inputs: the layers that it starts from.
         outputs: the layers that it leaves for later stages.
         norms: the norms that it ends at, each with its input's layer.
-        reach: pixels of the picture around a tile that the tile depends on, at most.
+        reach: the most pixels of the picture around a tile on which the tile depends.
     """
 
     session: onnxruntime.InferenceSession
@@ -73,7 +73,7 @@ class Graph:
     """An exported graph: its norms, the stage that computes each of its tensors, and the tensors to keep between stages.
 
     Raises:
-        UserError: no norms, or an operator that looks at the whole picture and is none of a norm's.
+        UserError: no norms, or an operator other than a norm's that sees the whole picture.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -105,7 +105,7 @@ class Graph:
         return {name for part in parts for node in self.part(*part) for name in node.output}
 
     def _of_pixels(self) -> set[str]:
-        """The tensors with an extent like the picture's, after a look at what makes them; statistics are none of them."""
+        """The tensors that depend on pixels, without the norms' statistics; their operators are checked."""
         if not self.norms:
             raise UserError(
                 "this model has no instance norms as fast-nst exports them, so it draws no tiles; export it again"
@@ -159,7 +159,7 @@ def stages_of(model: onnx.ModelProto) -> list[Stage]:
     """The stages of an exported model, in order; the last ends at the picture.
 
     Raises:
-        UserError: the model has no norms that can be told, or it looks at the whole picture elsewhere.
+        UserError: the model has no recognizable norms, or another operator sees the whole picture.
     """
     graph = Graph(to_float32(model))
     layers = _layers(graph)
@@ -167,7 +167,7 @@ def stages_of(model: onnx.ModelProto) -> list[Stage]:
 
 
 def _layers(graph: Graph) -> dict[str, Layer]:
-    """The layers at the stages' ends, by name; a small picture through the graph shows their extents."""
+    """The layers at the stages' ends, by name; their extents are those of a small picture in the graph."""
     names = list(dict.fromkeys([*(norm.source for norm in graph.norms), *graph.kept]))
     probe = onnx.ModelProto()
     probe.CopyFrom(graph.model)

@@ -1,14 +1,13 @@
 """Huge pictures through an exported model, tile by tile, in little memory and without a seam.
 
 Instance norms need the statistics of the whole picture; a tile's own would show as seams. (Statistics of a reduced picture,
-as Chen et al. (2022) take them, https://arxiv.org/abs/2103.11784, leave no seam either, but draw another picture:
-``benchmarks/huge_pictures.py`` tells by how much.) Here they are the whole picture's: the model is cut at its norms
-(``staged_model``), each stage draws all its tiles before the next begins, and moments are summed in float64 on the way. In
-between, layers lie in temporary files (``layer_files``): 24 bytes a pixel at most for the preset ``fast``, 96 for
-``johnson``.
+as Chen et al. (2022) take them, https://arxiv.org/abs/2103.11784, leave no seam either, but give another picture:
+``benchmarks/huge_pictures.py`` measures the difference.) Here they are those of the whole picture: the model is cut at its
+norms (``stages``), each stage draws all its tiles before the next begins, and moments are summed in float64. Between stages,
+layers are kept in temporary files (``feature_files``): at most 24 bytes a pixel for the preset ``fast``, 96 for ``johnson``.
 
-A tile is drawn together with as much around it as its stage's convolutions reach, so that borders are padded where the
-picture ends and nowhere else. It is drawn by one thread of the processor; threads share out tiles.
+A tile is drawn with as many pixels around it as the convolutions of its stage reach, so that only the borders of the picture
+are padded. One thread draws a tile; the threads share the tiles.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ ALIVE = 6  # float32 tensors as large as its layers that a tile holds at once
 
 @dataclass(frozen=True)
 class Span:
-    """The pixels [start, stop) of a tile along one axis, and [low, high) with what is needed around them."""
+    """The pixels [start, stop) of a tile along one axis, and [low, high) with the surroundings that it needs."""
 
     start: int
     stop: int
@@ -98,30 +97,30 @@ def tiled(model: Model, pixels: np.ndarray, weights: np.ndarray, memory: int = M
     Raises:
         UserError: the model cannot be cut at its norms, ``memory`` is too little, or the layers do not fit on the disk.
     """
-    return _drawn(model, pixels, weights, memory).result
+    return _draw(model, pixels, weights, memory).result
 
 
 def statistics(model: Model, pixels: np.ndarray, weights: np.ndarray, memory: int = MEMORY) -> dict[str, np.ndarray]:
-    """What ``model``'s norms see in a picture of any size, float32 (1, C, 1, 1) under the names of the graph's tensors.
+    """Statistics of ``model``'s norms for a picture of any size, float32 (1, C, 1, 1) by the names of the graph's tensors.
 
     Arguments and errors are those of ``tiled``.
     """
-    known = _drawn(model, pixels, weights, memory).known
+    known = _draw(model, pixels, weights, memory).known
     return {name: value for name, value in known.items() if name != "style"}
 
 
-def room(model: Model, height: int, width: int) -> int:
-    """Bytes of temporary files that ``tiled`` takes for a picture, at most at once."""
-    return _room(_stages(model), height, width)
+def disk_bytes(model: Model, height: int, width: int) -> int:
+    """Most bytes of temporary files that ``tiled`` takes at once for a picture."""
+    return _disk_bytes(_stages(model), height, width)
 
 
 class _Drawing:
-    """One picture on its way through the stages: the layers and statistics so far, and the result.
+    """State of one tiled drawing: layers and statistics so far, and the result.
 
     Args:
         pixels, weights: as for ``tiled``.
         side: pixels a side of a tile, at most.
-        unit: pixels of the picture to which every layer's pixels fit.
+        unit: pixels of the picture of which the tiles' edges are multiples, so that they fall between pixels of every layer.
     """
 
     def __init__(
@@ -136,7 +135,7 @@ class _Drawing:
         return spans(self.pixels.shape[axis], self.side, self.unit, reach)
 
     def draw(self, stage: Stage, bar: tqdm) -> None:
-        """Draw all tiles of a stage; the next strip is read while one is drawn."""
+        """Draw all tiles of a stage; while one strip is drawn, the next is read."""
         moments = {norm: Moments() for norm, _ in stage.norms}
         begun: deque[list[Future]] = deque()
         for rows in self.spans(0, stage.reach):
@@ -181,10 +180,10 @@ class _Drawing:
         bar.update()
 
 
-def _drawn(model: Model, pixels: np.ndarray, weights: np.ndarray, memory: int) -> _Drawing:
+def _draw(model: Model, pixels: np.ndarray, weights: np.ndarray, memory: int) -> _Drawing:
     stages, threads = _stages(model), model.threads or os.cpu_count() or 1
     side = _side(stages, pixels.shape[1], threads, memory)
-    with LayerFiles(_room(stages, *pixels.shape[:2])) as files, ThreadPoolExecutor(threads) as pool:
+    with LayerFiles(_disk_bytes(stages, *pixels.shape[:2])) as files, ThreadPoolExecutor(threads) as pool:
         drawing = _Drawing(pixels, weights, side, _unit(stages), files, pool)
         with tqdm(total=len(stages) * len(drawing.spans(0, 0)), unit="strip", leave=False) as bar:
             for number, stage in enumerate(stages):
@@ -225,7 +224,7 @@ def _unit(stages: list[Stage]) -> int:
 def _side(stages: list[Stage], width: int, threads: int, memory: int) -> int:
     """The largest of ``SIDES`` whose tiles, with their strips of float16, stay within ``memory``."""
     for side in SIDES:
-        needed = max(_bytes(stage, min(side, width), width, threads) for stage in stages)
+        needed = max(_memory_bytes(stage, min(side, width), width, threads) for stage in stages)
         if needed <= memory:
             return side
     raise UserError(
@@ -234,14 +233,14 @@ def _side(stages: list[Stage], width: int, threads: int, memory: int) -> int:
     )
 
 
-def _bytes(stage: Stage, side: int, width: int, threads: int) -> int:
+def _memory_bytes(stage: Stage, side: int, width: int, threads: int) -> int:
     depth = sum(layer.channels / layer.scale**2 for layer in (*stage.inputs, *stage.ends))  # numbers a pixel
     tall = side + 2 * stage.reach
     tiles = threads * tall**2 * ALIVE * np.dtype(np.float32).itemsize
     return round(depth * (tiles + (AHEAD + 1) * tall * width * ITEM.itemsize))
 
 
-def _room(stages: list[Stage], height: int, width: int) -> int:
+def _disk_bytes(stages: list[Stage], height: int, width: int) -> int:
     """Bytes of layers that are kept at once, at most."""
     alive: dict[Layer, int] = {}
     most = 0

@@ -1,12 +1,13 @@
-"""A TransformerNet in a file: the base that ships, a run's checkpoint, an imported state dict, or a safetensors file.
+"""A TransformerNet in a file: the shipped base, a run's checkpoint, an imported state dict, or a safetensors file.
 
-A safetensors file of ours holds float16 tensors under the network's own names, and in its metadata the network's
-configuration as JSON. A configuration is a stranger's: no network is built that the file's tensors could not fill.
+A safetensors file of this package holds float16 tensors under the network's own names, and in its metadata the network's
+configuration as JSON. The configuration is untrusted: no network is built that the file's tensors could not fill.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,18 @@ import torch
 from torch import Tensor
 
 from fast_nst.errors import UserError
-from fast_nst.networks.tensor_files import is_state, read_checkpoint, read_metadata, read_tensors, write_tensors
+from fast_nst.networks.tensor_files import (
+    is_state,
+    read_checkpoint,
+    read_metadata,
+    read_tensors,
+    unwrap_state,
+    write_tensors,
+)
 from fast_nst.networks.transformer_net import MAX_WIDTH, PRESETS, TransformerNet
-from fast_nst.system.files import SHIPPED
+from fast_nst.settings.export import BASE
+from fast_nst.system.files import SHIPPED, check_readable
 
-BASE = "base"
 EXAMPLES = "conv1.conv2d.weight"  # in models of pytorch/examples fast_neural_style
 BASE_WEIGHTS = SHIPPED / "base.safetensors"
 
@@ -34,7 +42,7 @@ def load_network(source: str | Path) -> TransformerNet:
         UserError: no such file, or one that holds no network of this version.
     """
     path = find_weights(source)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
     _check_network(content, path)
     try:
         return from_checkpoint(content, str(path))
@@ -63,6 +71,12 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     return {"network": config, "state_dict": tensors}
 
 
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """A run's checkpoint, or the state dict of a foreign one."""
+    content = read_checkpoint(path)
+    return content if {"network", "state_dict"} <= set(content) else unwrap_state(content)
+
+
 def _check_network(content: Mapping[str, Any], path: Path) -> None:
     """Raise a UserError where ``content`` asks for a network that its tensors cannot fill; see ``from_checkpoint``."""
     if EXAMPLES in content:
@@ -89,10 +103,9 @@ def _check_width(preset: Any, width: Any, rows: int, state: Any, path: Path) -> 
 def find_checkpoint(path: str | Path) -> Path:
     """The checkpoint that ``path`` means: the file itself, or the newest in a run folder."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / "last.ckpt"
-    if not path.is_file():
-        raise UserError(f"no checkpoint at {path}; give a run's folder, such as checkpoints/NAME, or a .ckpt or .pth file")
+    check_readable(path, "checkpoint")
     return path
 
 
@@ -113,8 +126,13 @@ def _from_run(config: Mapping, tensors: Mapping[str, Tensor], source: str) -> Tr
     if not isinstance(config, Mapping) or not isinstance(config.get("styles"), list | tuple):
         raise UserError(f"{source} was written by another version of fast_nst; train it again with this one")
     prefix = "network."
-    state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    state = {_present_name(key.removeprefix(prefix)): value for key, value in tensors.items() if key.startswith(prefix)}
     return _loaded(TransformerNet(**config), state, source)
+
+
+def _present_name(name: str) -> str:
+    """The name of a parameter today; the last layer's ``color`` was spelled otherwise in checkpoints of versions before."""
+    return name.replace("out.colour", "out.color")
 
 
 def _loaded(network: TransformerNet, state: dict[str, Tensor], source: str) -> TransformerNet:
@@ -138,7 +156,7 @@ def _from_pytorch_examples(state: dict[str, Tensor]) -> tuple[TransformerNet, di
     renamed["net.down.0.conv.weight"] = renamed["net.down.0.conv.weight"] * 255
     renamed["net.out.conv.weight"] = renamed["net.out.conv.weight"] / 255
     renamed["net.out.shift"] = renamed.pop("net.out.conv.bias")[None] / 255
-    renamed |= {"net.out.colour": torch.eye(3)[None], "net.out.gate": torch.zeros(1, 3)}
+    renamed |= {"net.out.color": torch.eye(3)[None], "net.out.gate": torch.zeros(1, 3)}
     return network, renamed
 
 

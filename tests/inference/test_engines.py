@@ -62,6 +62,21 @@ def test_a_model_draws_with_onnxruntime_unless_told_otherwise(model, pixels):
     np.testing.assert_array_equal(found(pixels[None], found.weights()), 255 - pixels[None])
 
 
+@pytest.mark.parametrize("provider", [None, "auto"])
+def test_the_engine_chooses_its_device_where_none_is_named(model, provider):
+    assert make_engine("onnxruntime", model, 1, provider).session.get_providers() == onnxruntime.get_available_providers()
+
+
+def test_the_gpu_of_a_mac_goes_by_pytorchs_name_too(only_onnxruntime, model):
+    with pytest.raises(UserError, match="no coreml here; it takes onnxruntime on a Mac"):
+        make_engine("onnxruntime", model, 1, "mps")
+
+
+def test_a_measurement_is_announced_before_it_is_made(race, capsys):
+    race(inverted, {ORT: 3.0, OV: 2.0})
+    assert capsys.readouterr().err.startswith("timing 2 engines, once for this model ...")
+
+
 @pytest.mark.parametrize("provider", ["cpu", "CPU", "CPUExecutionProvider"])
 def test_a_provider_goes_by_a_short_name_or_by_onnxruntimes_own(model, pixels, provider):
     engine = make_engine("onnxruntime", model, 1, provider)
@@ -241,16 +256,16 @@ def test_openvino_draws_what_onnxruntime_draws(openvino, reference, shape):
     model = Model(BASE, 1, "openvino")
     for strength in (0.0, 0.6, 1.5):
         weights = reference.weights({"great_wave": 0.5, "monet": 0.5}, strength)
-        for _ in range(engines.RETURNS + 1):  # with the network of all sizes, then with one of its own
+        for _ in range(engines.USES_BEFORE_OWN_SIZE + 1):  # with the network of all sizes, then with one of its own
             assert psnr(model(batch, weights), reference(batch, weights)) > 60
     assert list(model.engine._own_size) == [(*shape, 3)]
 
 
 def test_openvino_keeps_networks_for_the_latest_sizes_alone(openvino, reference):
     engine, weights = OpenVino(BASE, 1), reference.weights()
-    sides = range(16, 16 + 4 * (engines.MOST_SIZES + 1), 4)
+    sides = range(16, 16 + 4 * (engines.MAX_SIZES + 1), 4)
     for side in sides:
-        for _ in range(engines.RETURNS):
+        for _ in range(engines.USES_BEFORE_OWN_SIZE):
             engine.run(np.zeros((1, side, side, 3), np.uint8), weights)
     assert [shape[1] for shape in engine._own_size] == list(sides)[1:]
 

@@ -31,7 +31,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     torch.manual_seed(1)
     network = TransformerNet("johnson", 4, ["a", "identity", "b"]).eval()
     with torch.no_grad():
-        for table in network.tables().values():
+        for table in network.style_parameters().values():
             table += 0.3 * torch.randn_like(table)
     path = tmp_path_factory.mktemp("tiles") / "johnson.onnx"
     export_onnx(network, path, "a")

@@ -225,10 +225,11 @@ def test_a_model_of_another_version_is_refused(model, tmp_path):
         Stylizer(tmp_path / "old.onnx")
 
 
-def test_without_a_style_the_model_draws_its_own_for_any_caller(network, model, pixels):
+def test_any_caller_of_onnxruntime_draws_the_models_own_row(network, model, pixels):
     import onnxruntime
 
-    (picture,) = onnxruntime.InferenceSession(model).run(None, {"image": pixels[None]})
+    style = np.float32([0, 1, 0])
+    (picture,) = onnxruntime.InferenceSession(model).run(None, {"image": pixels[None], "style": style})
     assert np.abs(picture[0] - drawn(network, pixels, [0, 1, 0])).max() <= 1
     assert json.loads(Model(model).metadata["rows"]) == ["identity", "glass", "ink"]
 
