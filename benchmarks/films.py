@@ -21,7 +21,8 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from fast_nst.imaging.video import Film, redraw_film
+from fast_nst.imaging.film_writer import Film
+from fast_nst.imaging.video import redraw_film
 from fast_nst.stylize.stylizer import Stylizer
 
 SIZE = (320, 180)

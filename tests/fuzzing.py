@@ -120,18 +120,9 @@ def read_as_model(path: Path) -> None:
 
 
 def read_as_config(path: Path) -> None:
-    from fast_nst.cli.commands import COMMANDS
-    from fast_nst.cli.main import _parsed
-    from fast_nst.cli.parser import settings_class
+    from fast_nst.cli.main import arguments_for, parser_of
 
-    error, sys.stderr = sys.stderr, io.StringIO()
-    try:
-        settings_class(COMMANDS["train"])(**_parsed("train", ["--config", str(path)]))
-    except SystemExit as ended:
-        assert ended.code == 2 and sys.stderr.getvalue().count("\n") == 1, sys.stderr.getvalue()
-        raise UserError(sys.stderr.getvalue().strip()) from None
-    finally:
-        sys.stderr = error
+    arguments_for(parser_of("train"), ["--config", str(path)])
 
 
 READERS: dict[str, Callable[[Path], None]] = {

@@ -9,7 +9,7 @@ import pytest
 import skimage.data
 
 from fast_nst.cli.commands import COMMANDS
-from fast_nst.cli.main import parser_of
+from fast_nst.cli.main import arguments_for, parser_of
 from fast_nst.imaging.images import save_image
 from fast_nst.system.files import SHIPPED
 
@@ -47,8 +47,7 @@ def test_the_python_of_a_page_runs(page, code, tmp_path, monkeypatch):
 @pytest.mark.parametrize("words", [pytest.param(words, id=" ".join(words)) for page in PAGES for words in commands(page)])
 def test_the_commands_of_a_page_are_understood(words):
     assert words[0] in COMMANDS
-    parser = parser_of(words[0])
-    parser.instantiate_classes(parser.parse_args(words[1:]))
+    assert arguments_for(parser_of(words[0]), words[1:])
 
 
 def test_every_page_has_something_to_check():

@@ -25,9 +25,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from PIL import Image
 
-from fast_nst.cli.commands import COMMANDS
-from fast_nst.cli.main import _parsed
-from fast_nst.cli.parser import settings_class
+from fast_nst.cli.main import arguments_for, parser_of
 from fast_nst.errors import UserError
 from fast_nst.imaging.frames import read_picture
 from fast_nst.networks.transformer_net import TransformerNet
@@ -265,7 +263,7 @@ def test_settings_written_as_yaml_are_read_as_they_were(tmp_path_factory, wanted
     assume(not any(_is_plain_number(value) for value in _texts(values)))
     path = tmp_path_factory.mktemp("config") / "c.yaml"
     path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
-    found = settings_class(COMMANDS["train"])(**_parsed("train", ["--config", str(path)]))
+    found = arguments_for(parser_of("train"), ["--config", str(path)])["settings"]
     for field in fields(TrainSettings):
         assert getattr(found, field.name) == getattr(wanted, field.name), field.name
 

@@ -1,15 +1,19 @@
-"""The commands: typed functions; jsonargparse makes flags, YAML configs and help from signatures and docstrings.
+"""The commands as typed functions; their flags, configs and help are read from signatures and docstrings.
 
 Only the chosen command's modules are imported: ``fast-nst --help`` and ``fast-nst stylize`` need no torch.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path
+import json as json_format
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fast_nst.errors import UserError
+from fast_nst.cli.output import quoted, shown
+from fast_nst.errors import UserError, printable
 from fast_nst.settings.distill import DistillSettings
 from fast_nst.settings.evaluate import EvaluateSettings
 from fast_nst.settings.export import ExportSettings
@@ -17,9 +21,14 @@ from fast_nst.settings.optimize import OptimizeSettings, ReconstructSettings, Sw
 from fast_nst.settings.stylize import StylizeSettings
 from fast_nst.settings.train import TrainSettings
 
+if TYPE_CHECKING:
+    from fast_nst.stylize.library import Style
+
 
 def train(settings: TrainSettings) -> None:
     """Train a style: a painting and photographs become a checkpoint, an ONNX model and pictures to look at."""
+    settings.check_paths()
+    print("loading ...", file=sys.stderr, flush=True)
     from fast_nst.training.run import train as run_training
 
     run = run_training(settings)
@@ -29,53 +38,69 @@ def train(settings: TrainSettings) -> None:
     measured = ", ".join(f"{label} {losses[key]:.2f}" for key, label in SHOWN_LOSSES.items())
     print(f"\ntrained {card['name']} in {card['seconds']:.0f} s at {card['images_per_second']} images/s")
     print(f"  on the preview photographs: {measured}")
-    print(f"  preview  {_shown(run.preview)}")
-    print(f"  model    {_shown(run.folder.onnx)}")
-    print(f"  your own photo:  fast-nst stylize photo.jpg --style {_shown(run.folder.path)} --output out.jpg")
-    print(f"  use it by name:  fast-nst styles add {_shown(run.folder.path)}")
+    print(f"  preview  {shown(run.preview)}")
+    print(f"  model    {shown(run.folder.onnx)}")
+    print(f"  your own photo:  fast-nst stylize photo.jpg --style {quoted(run.folder.path)} --output out.jpg")
+    print(f"  use it by name:  fast-nst styles add {quoted(run.folder.path)}")
 
 
 def stylize(settings: StylizeSettings) -> None:
-    """Stylise photographs, with a style that ships, a blend of several, or a model of your own."""
-    from fast_nst.stylize.run import stylize_files
+    """Stylize photographs, with a style that ships, a blend of several, or a model of your own."""
+    from fast_nst.stylize.run import planned, stylize_files
 
+    if settings.dry_run:
+        for job in planned(settings):
+            print(
+                job.problem
+                or f"{shown(job.source or 'standard input')} -> {shown(job.target or 'standard output')}{job.fate(settings.overwrite)}"
+            )
+        return
     written = stylize_files(settings)
     if written:
-        print(written[0] if len(written) == 1 else f"{len(written)} pictures in {settings.output or 'their folders'}")
+        folder = shown(settings.output) if settings.output else "their folders"
+        print(shown(written[0]) if len(written) == 1 else f"{len(written)} pictures in {folder}")
 
 
-def styles(action: list[str], name: str | None = None) -> None:
-    """List the styles at hand; `styles add FOLDER` adds a trained one, `styles remove NAME` takes it out.
+def styles(action: list[str] | None = None, name: str | None = None, json: bool = False) -> None:
+    """List the styles at hand; `styles add FOLDER` adds a trained one, `styles remove NAME` removes it.
 
     Args:
         action: nothing to list, add and a run's folder or .onnx file, or remove and a style's name.
         name: the name that an added style gets (none: the model's).
+        json: list as JSON.
     """
-    from fast_nst.stylize.library import add_style, remove_style
+    from fast_nst.stylize.library import add_style, damaged_styles, find_styles, remove_style
 
-    match action:
-        case []:
-            print(styles_table())
+    match action or []:
+        case [] | ["list"]:
+            print(styles_json(find_styles()) if json else styles_table(find_styles()))
+            for reason in damaged_styles().values():
+                print(printable(reason), file=sys.stderr)
         case ["add", source]:
             added = add_style(source, name)
-            print(f"added {added.name}:  fast-nst stylize photo.jpg --style {added.name} --output out.jpg")
+            print(f"added {added.name}:  fast-nst stylize photo.jpg --style {shlex.quote(added.name)} --output out.jpg")
         case ["remove", target]:
             remove_style(target)
-            print(f"removed {target}")
+            print(f"removed {printable(target)}")
         case _:
             raise UserError("fast-nst styles takes nothing, add FOLDER, or remove NAME; see fast-nst styles --help")
 
 
-def styles_table() -> str:
-    """The styles at hand, a line each: name, painting, licence."""
-    from fast_nst.stylize.library import find_styles
-
+def styles_table(styles: Mapping[str, Style]) -> str:
+    """A line for each style: name, painting, license."""
     rows = []
-    for style in find_styles().values():
+    for style in styles.values():
         painting = ", ".join(filter(None, (style.title, style.painter, style.year)))
         rows.append((style.name, painting or "-", style.licence or ("added by you" if style.added else "-")))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(f"{name:<{widths[0]}}  {painting:<{widths[1]}}  {licence}" for name, painting, licence in rows)
+
+
+def styles_json(styles: Mapping[str, Style]) -> str:
+    """A list of objects: name, painting, license, model and whether the user added the style."""
+    shown_fields = ("name", "title", "painter", "year", "licence", "added")
+    values = [{key: getattr(style, key) for key in shown_fields} | {"model": str(style.model)} for style in styles.values()]
+    return json_format.dumps(values, indent=2)
 
 
 def export(settings: ExportSettings) -> None:
@@ -83,13 +108,13 @@ def export(settings: ExportSettings) -> None:
     from fast_nst.export.run import export_model
 
     report = export_model(settings)
-    print(settings.output)
+    print(shown(settings.output))
     if report:
         print(report.text())
 
 
 def engines(style: str = "great_wave", threads: int | None = None) -> None:
-    """List the engines that can draw here, with the milliseconds that each takes for a picture (medians).
+    """List the engines that can draw here, with the median milliseconds that each takes for a picture.
 
     Args:
         style: the style or model to draw: a name that `fast-nst styles` lists, a run's folder or an .onnx file.
@@ -104,10 +129,10 @@ def engines(style: str = "great_wave", threads: int | None = None) -> None:
 
 
 def benchmark(quick: bool = False, output: str | None = None, threads: int | None = None) -> None:
-    """Say what to expect on this machine: pictures, a training and per-image optimisation, timed in a few minutes.
+    """Time pictures, a training and per-image optimization on this machine, in a few minutes.
 
     Args:
-        quick: half a minute's worth of rounds.
+        quick: fewer rounds, about half a minute.
         output: JSON file to write the figures to as well.
         threads: processor threads (none: all cores).
     """
@@ -118,21 +143,21 @@ def benchmark(quick: bool = False, output: str | None = None, threads: int | Non
 
 
 def evaluate(settings: EvaluateSettings) -> None:
-    """Measure a model: objective, faithfulness, and the iterations of per-image optimisation that it replaces."""
+    """Measure a model: objective, structure, and the iterations of per-image optimization that it replaces."""
     from fast_nst.evaluation.run import evaluate as run_evaluation
 
     evaluation = run_evaluation(settings)
     for name, value in evaluation.mean().items():
         print(f"  {name:<18} {value:g}")
-    print(f"{len(evaluation.rows)} photographs; table.csv, summary.json and grid.png in {settings.output}")
+    print(f"{len(evaluation.rows)} photographs; table.csv, summary.json and grid.png in {shown(settings.output)}")
 
 
 def style_check(painting: str, loss_network: str = "lite", loss_weights: str | None = None) -> None:
-    """Look at a painting before training: what would make the model ugly, and at which size its strokes lie where.
+    """Check a painting before training: what would spoil the model, and the size of its strokes at each style size.
 
     Args:
         painting: the picture file.
-        loss_network: the network whose layers share out the style.
+        loss_network: the network whose layers show the style's share at each scale.
         loss_weights: its weights in torchvision's keys (none: torchvision's own, downloaded once).
     """
     from fast_nst.imaging.images import open_image
@@ -148,17 +173,17 @@ def distill(settings: DistillSettings) -> None:
     from fast_nst.training.distillation import distill as run_distillation
 
     card = run_distillation(settings)
-    print(f"{settings.output}: correlation with {settings.teacher} on held-out photographs {card['correlation']}")
+    print(f"{shown(settings.output)}: correlation with {settings.teacher} on held-out photographs {card['correlation']}")
 
 
 def optimize(settings: OptimizeSettings) -> None:
-    """Paint one picture by optimising its pixels (Gatys et al. 2016): the best picture, if one can wait."""
+    """Paint one picture by optimizing its pixels (Gatys et al. 2016): the best picture, if one can wait."""
     from fast_nst.optimization.run import optimize as run_optimization
 
     run = run_optimization(settings)
     losses = ", ".join(f"{name} {value:.4g}" for name, value in run.card["losses"].items())
-    print(f"{_shown(run.output)}: {run.card['steps']} steps in {run.card['seconds']:.0f} s, {losses}")
-    print(f"  run      {_shown(run.folder.path)}")
+    print(f"{shown(run.output)}: {run.card['steps']} steps in {run.card['seconds']:.0f} s, {losses}")
+    print(f"  run      {shown(run.folder.path)}")
 
 
 def reconstruct(settings: ReconstructSettings) -> None:
@@ -167,35 +192,118 @@ def reconstruct(settings: ReconstructSettings) -> None:
 
     for label, value in run_reconstruction(settings).items():
         print(f"  {label}: objective {value:.4g}")
-    print(settings.output)
+    print(shown(settings.output))
 
 
 def sweep(settings: SweepSettings) -> None:
-    """Optimise a grid of pictures over any two settings: a labelled contact sheet, and a table of losses and times."""
+    """Optimize a grid of pictures over any two settings: a labeled contact sheet, and a table of losses and times."""
     from fast_nst.optimization.sweep import sweep as run_sweep
 
     for path in run_sweep(settings):
-        print(_shown(path))
+        print(shown(path))
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "stylize": stylize,
-    "styles": styles,
-    "train": train,
-    "style-check": style_check,
-    "evaluate": evaluate,
-    "optimize": optimize,
-    "reconstruct": reconstruct,
-    "sweep": sweep,
-    "export": export,
-    "engines": engines,
-    "benchmark": benchmark,
-    "distill": distill,
+@dataclass(frozen=True)
+class Command:
+    """A command: its function, and how its command line and its help look.
+
+    Attributes:
+        function: takes its settings as one dataclass, or arguments of its own.
+        positional: the options that may stand without a flag, in this order.
+        first: the options that its help shows first.
+        examples: command lines with comments.
+        repeats_a_step: whether it takes the same memory again and again.
+        resumes: whether it goes on after an interruption with ``--resume``.
+    """
+
+    function: Callable[..., None]
+    positional: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    repeats_a_step: bool = False
+    resumes: bool = False
+
+
+COMMANDS = {
+    "stylize": Command(
+        stylize,
+        ("inputs",),
+        ("style", "output", "strength", "size", "recursive"),
+        (
+            "fast-nst stylize photo.jpg --style great_wave                    # photo.great_wave.jpg, beside it",
+            "fast-nst stylize photo.jpg -s great_wave:0.7,the_scream:0.3 -o out.jpg",
+            "fast-nst stylize holiday/ -s checkpoints/mine -o painted --recursive",
+            "fast-nst stylize photo.jpg --style all                           # every style, on one sheet",
+        ),
+    ),
+    "styles": Command(
+        styles,
+        ("action",),
+        ("name", "json"),
+        ("fast-nst styles", "fast-nst styles add checkpoints/mine --name mine", "fast-nst styles remove mine"),
+    ),
+    "train": Command(
+        train,
+        ("style", "data"),
+        ("base", "name", "steps", "style_size", "resume"),
+        (
+            "fast-nst train painting.jpg photos/ --from base --name mine      # fine-tune what ships",
+            "fast-nst train painting.jpg photos/                              # from scratch",
+            "fast-nst train --config checkpoints/mine/config.yaml --resume    # go on",
+        ),
+        repeats_a_step=True,
+        resumes=True,
+    ),
+    "style-check": Command(style_check, ("painting",), (), ("fast-nst style-check painting.jpg",)),
+    "evaluate": Command(
+        evaluate,
+        ("model",),
+        ("style", "data", "output", "count", "size"),
+        ("fast-nst evaluate checkpoints/mine --style painting.jpg --data photos/",),
+        repeats_a_step=True,
+    ),
+    "optimize": Command(
+        optimize,
+        ("content", "style"),
+        ("output", "size", "steps", "style_weight", "scales"),
+        (
+            "fast-nst optimize photo.jpg painting.jpg --output out.png",
+            "fast-nst optimize photo.jpg painting.jpg --size 1024 --scales 3 -o out.png",
+        ),
+        repeats_a_step=True,
+        resumes=True,
+    ),
+    "reconstruct": Command(
+        reconstruct,
+        ("photo",),
+        ("output", "layer", "kind", "size", "steps"),
+        ("fast-nst reconstruct photo.jpg --layer relu4_2 --kind content",),
+        repeats_a_step=True,
+    ),
+    "sweep": Command(
+        sweep,
+        ("content", "style"),
+        ("rows", "row_values", "columns", "column_values", "output"),
+        ("fast-nst sweep photo.jpg painting.jpg --columns style_weight --column_values '[100, 1000, 10000]'",),
+        repeats_a_step=True,
+    ),
+    "export": Command(
+        export,
+        ("checkpoint",),
+        ("output", "precision", "name", "data"),
+        (
+            "fast-nst export checkpoints/mine --output mine.onnx",
+            "fast-nst export checkpoints/mine -o mine_int8.onnx --precision int8 --data photos/",
+        ),
+    ),
+    "engines": Command(engines, ("style",), ("threads",), ("fast-nst engines",)),
+    "benchmark": Command(benchmark, (), ("quick", "output"), ("fast-nst benchmark --quick",), repeats_a_step=True),
+    "distill": Command(
+        distill,
+        (),
+        ("data", "held_out", "output", "teacher", "steps"),
+        ("fast-nst distill --data photos/ --held_out val/ --output lite.safetensors",),
+        repeats_a_step=True,
+    ),
 }
 SHOWN_LOSSES = {"content": "content", "style": "style", "structure": "structure r"}
-
-
-def _shown(path: Path) -> str:
-    """``path`` from the present folder where it lies below it."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

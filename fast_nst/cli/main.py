@@ -1,95 +1,121 @@
-"""The command ``fast-nst``: it parses the flags of one command, calls it, and ends with an exit code."""
+"""The command ``fast-nst``: it reads the words of one command, calls it, and ends with an exit code."""
 
 from __future__ import annotations
 
-import inspect
+import difflib
+import os
+import shlex
 import sys
+from contextlib import nullcontext
+from dataclasses import asdict
 from typing import Any
 
+import yaml
+
 import fast_nst
-from fast_nst.cli.commands import COMMANDS
-from fast_nst.cli.parser import ConfigFile, Parser, adapt, fail, settings_class
-from fast_nst.errors import Stopped, UserError, unknown
+from fast_nst.cli import help as pages
+from fast_nst.cli.commands import COMMANDS, Command
+from fast_nst.cli.options import arguments_of, settings_class
+from fast_nst.cli.output import accept_any_text, fail, leave_closed_pipe, silence
+from fast_nst.cli.parser import Parser
+from fast_nst.errors import Stopped, UserError
 from fast_nst.settings.config_file import check_trainer
 from fast_nst.system.allocator import keep_freed_memory
 
-POSITIONAL = {
-    "stylize": "inputs",
-    "styles": "action",
-    "export": "checkpoint",
-    "style-check": "painting",
-    "evaluate": "model",
-    "reconstruct": "photo",
+HELP, QUIET, PRINT_CONFIG = {"-h", "--help"}, {"-q", "--quiet"}, {"--print_config", "--print-config"}
+MEANT = {  # words that people try, and the commands that they mean
+    "list": "styles",
+    "apply": "stylize",
+    "stylise": "stylize",
+    "run": "stylize",
+    "paint": "optimize",
+    "optimise": "optimize",
+    "eval": "evaluate",
+    "check": "style-check",
+    "convert": "export",
 }
-IN_STEPS = ("train", "optimize", "reconstruct", "sweep", "evaluate", "distill", "benchmark")  # each as large as the last
-STOPPED = dict.fromkeys(("train", "optimize"), "stopped; it goes on from its last checkpoint with --resume")
-
-
-def parser_of(command: str) -> Parser:
-    """The parser of one command, made from its function."""
-    function = COMMANDS[command]
-    parser = Parser(prog=f"fast-nst {command}", description=(function.__doc__ or "").splitlines()[0])
-    parser.add_argument("--config", action=ConfigFile, help="YAML file of settings; flags after it win")
-    settings = settings_class(function)
-    add, source = (parser.add_class_arguments, settings) if settings else (parser.add_function_arguments, function)
-    if positional := POSITIONAL.get(command):
-        add(source, as_group=False, as_positional=True, skip=set(inspect.signature(source).parameters) - {positional})
-        add(source, as_group=False, skip={positional})
-    else:
-        add(source, as_group=False)
-    adapt(parser)
-    return parser
-
-
-def usage() -> str:
-    """What ``fast-nst --help`` prints."""
-    lines = [
-        "usage: fast-nst COMMAND ... | --help | --version",
-        "",
-        "Feed-forward neural style transfer.",
-        "",
-        "commands:",
-    ]
-    lines += [f"  {name:<12} {(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
-    return "\n".join([*lines, "", "fast-nst COMMAND --help says more."])
+GOES_ON = "stopped; it goes on from its last checkpoint with --resume"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run ``fast-nst`` with ``arguments`` (default: the command line's)."""
+    accept_any_text()
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
-    elif arguments[0] == "--version":
-        print(f"fast_nst {fast_nst.__version__}")
-    else:
-        run(arguments[0], arguments[1:])
-
-
-def run(command: str, arguments: list[str]) -> None:
-    """Parse ``arguments`` for ``command`` and call it; a UserError is one line and exit code 2, a signal 128 and more."""
     try:
-        if command not in COMMANDS:
-            raise unknown("command", command, COMMANDS)
-        values = _parsed(command, arguments)
-        if command in IN_STEPS and not values.get("low_memory"):
-            keep_freed_memory()
-        settings, function = settings_class(COMMANDS[command]), COMMANDS[command]
-        function(settings(**values)) if settings else function(**values)
+        if not arguments or arguments[0] in HELP or arguments == ["help"]:
+            print(pages.overview())
+        elif arguments[0] == "--version":
+            print(f"fast_nst {fast_nst.__version__}")
+        elif arguments[0] == "help":
+            run(arguments[1], ["--help"])
+        else:
+            run(arguments[0], arguments[1:])
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        leave_closed_pipe()
+
+
+def run(name: str, words: list[str]) -> None:
+    """Run the command ``name``; a UserError is one line and exit code 2, a signal 128 and more."""
+    flags = words[: words.index("--")] if "--" in words else words
+    try:
+        parser = parser_of(name)
+        if HELP & set(flags):
+            return print(pages.page(parser))
+        quiet = silence() if QUIET & set(flags) else nullcontext()
+        with quiet:
+            _call(parser, [word for word in words if word not in QUIET])
     except UserError as error:
         fail(str(error), error.code)
     except Stopped as stopped:
         fail(str(stopped), stopped.code)
     except KeyboardInterrupt:
-        fail(STOPPED.get(command, "stopped"), 130)
+        fail(GOES_ON if parser.command.resumes else "stopped", 130)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        fail(f"the system refuses {error.filename or 'this'}: {error.strerror or error}; check rights and space there")
 
 
-def _parsed(command: str, arguments: list[str]) -> dict[str, Any]:
-    """The values of a command's flags and config."""
-    parser = parser_of(command)
+def parser_of(name: str) -> Parser:
+    """The parser of a command; hyphens and underscores in its name are one."""
+    name = name.replace("_", "-")
+    if name not in COMMANDS:
+        raise _unknown(name)
+    return Parser(name, COMMANDS[name])
+
+
+def arguments_for(parser: Parser, words: list[str]) -> dict[str, Any]:
+    """Keyword arguments for a command from its words; settings are built and checked.
+
+    Raises:
+        UserError: anything wrong with a flag, a config or a value.
+    """
     try:
-        values = vars(parser.instantiate_classes(parser.parse_args(arguments)))
+        arguments = arguments_of(parser.command.function, parser.values(words))
     except (OverflowError, RecursionError) as error:
-        raise UserError(f"a setting is a number or a list beyond all bounds ({error}); see {parser.prog} --help") from error
-    values.pop("config", None)
-    check_trainer(values.get("trainer") or {})
-    return values
+        raise UserError(f"a setting is a number or a list beyond all bounds ({error}); make it smaller") from error
+    for settings in arguments.values():
+        check_trainer(getattr(settings, "trainer", {}))
+    return arguments
+
+
+def _call(parser: Parser, words: list[str]) -> None:
+    command: Command = parser.command
+    arguments = arguments_for(parser, [word for word in words if word not in PRINT_CONFIG])
+    if PRINT_CONFIG & set(words):
+        (settings,) = arguments.values() if settings_class(command.function) else [arguments]
+        values = settings if isinstance(settings, dict) else asdict(settings)
+        return print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), end="")
+    if command.repeats_a_step and not any(getattr(one, "low_memory", False) for one in arguments.values()):
+        keep_freed_memory()
+    command.function(**arguments)
+
+
+def _unknown(name: str) -> UserError:
+    near = MEANT.get(name) or next(iter(difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)), None)
+    hint = f"did you mean {near}? " if near else ""
+    if os.path.lexists(name):
+        hint = f"did you mean fast-nst stylize {shlex.quote(name)} --style great_wave? "
+    return UserError(f"unknown command {name!r}; {hint}choose from: {', '.join(COMMANDS)}")

@@ -81,7 +81,7 @@ def evaluate(settings: EvaluateSettings, noise: bool = True) -> Evaluation:
         UserError: anything wrong with the settings, the model, the pictures or the weights, or an output that exists.
     """
     check_new(Path(settings.output) / "table.csv", settings.overwrite)
-    stylizer = Stylizer(settings.model, strength=settings.strength)
+    stylizer = Stylizer(settings.model, strength=settings.strength, stroke_size=1.0)
     painting = to_tensor(np.asarray(resize_long_side(open_image(settings.style), settings.style_size)))
     criterion = perceptual_loss(
         settings.loss_network, settings.loss_weights, [painting], settings.loss, settings.loss_border

@@ -23,16 +23,18 @@ CLASSES = {"class_path", "init_args", "dict_kwargs"}  # how the parser is told t
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def check_config(path: str | Path, groups: Iterable[str] = ()) -> None:
-    """Raise a UserError where ``path`` is no config.
+def check_config(path: str | Path, groups: Iterable[str] = ()) -> dict[str, Any]:
+    """The settings in a config.
 
     Args:
         path: the YAML file.
         groups: the settings that are groups of settings.
+    Raises:
+        UserError: ``path`` is no config.
     """
     text = _text(Path(path))
     try:
-        values = _loaded(text)
+        values = load_plain(text)
     except UserError as error:
         raise UserError(f"{path} {error}; a config holds settings and plain values") from error
     except Exception as error:  # the loader raises whatever a scalar makes of it
@@ -44,6 +46,7 @@ def check_config(path: str | Path, groups: Iterable[str] = ()) -> None:
     for name in groups:
         if not isinstance(values.get(name, {}), dict):
             raise UserError(f"{name} in {path} is a group of settings, got {str(values[name])[:80]!r}; write them below it")
+    return values
 
 
 def check_trainer(values: Mapping[str, Any]) -> None:
@@ -66,10 +69,10 @@ def _text(path: Path) -> str:
         raise UserError(f"{path} cannot be read as text; save it as UTF-8") from error
 
 
-def _loaded(text: str) -> Any:
-    """``text`` as plain values; raises a UserError, the end of a sentence, or whatever the loader does."""
+def load_plain(text: str, loader: Any = None) -> Any:
+    """``text`` as plain values; raises a UserError, the end of a sentence, or whatever the loader (none: safe) does."""
     _scan(text, MAX_DEPTH)
-    return yaml.load(text, LOADER)
+    return yaml.load(text, loader or LOADER)
 
 
 def _scan(text: str, deepest: int) -> None:

@@ -1,4 +1,4 @@
-"""What ``fast-nst stylize`` can be told, with the ranges that make sense."""
+"""The settings of ``fast-nst stylize`` as plain values, with their ranges."""
 
 from __future__ import annotations
 
@@ -25,33 +25,34 @@ def check_stroke_size(value: float | str) -> None:
 
 @dataclass
 class StylizeSettings:
-    """Stylise photographs, with a style that ships, a blend of several, or a model of your own.
+    """Stylize photographs, with a style that ships, a blend of several, or a model of your own.
 
     Attributes:
         inputs: photographs, animations, films, folders of photographs, patterns such as 'holiday/*.jpg', or - for standard
             input.
         style: a name that `fast-nst styles` lists, a blend such as great_wave:0.7,the_scream:0.3, a run's folder such as
-            checkpoints/great_wave, or an .onnx file.
+            checkpoints/great_wave, an .onnx file, or all for one sheet with every style.
         output: the picture to write; for several photographs, a folder; - for standard output (none: beside each photograph,
             as photo.great_wave.jpg).
         strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
         size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is, and 640 for
             a camera).
         stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size, 1 as the network does;
-            auto, as large as in a picture of 1280 pixels, if it is larger.
-        preserve_color: keep the photograph's own colours; the style changes light and dark alone.
-        camera: draw what a camera sees instead of files, until Ctrl-C: 0 is the first one; or a device's name. With --output
-            into a film, else in a window.
-        mask: a grey picture that says where to stylise: white is stylised, black is left as it is.
-        stabilize: for films, how much of the norms' statistics is kept from picture to picture, 0 to 1; more flickers less,
+            auto makes those of a larger picture as large as in one of 1280 pixels.
+        preserve_color: keep the photograph's own colors; the style changes light and dark alone.
+        camera: stylize what a camera sees instead of files, until Ctrl-C; 0 is the first one, or give a device's name. With
+            --output into a film, else in a window.
+        mask: a gray picture that says where to stylize, white everywhere that it should; black is left as it is.
+        stabilize: for films, how much of the norms' statistics is kept from frame to frame, 0 to 1; more flickers less,
             and follows changes of light more slowly.
         recursive: look into the folders of folders as well.
         overwrite: replace pictures that exist; otherwise they are left alone.
-        engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here for many pictures; OpenVINO
-            takes longer to start. `fast-nst engines` lists them.
-            Steadied films and tiles always take onnxruntime on the CPU.
-        provider: what the engine draws on: cpu, cuda, coreml, dml, ... (none: its own choice).
-        tile: draw in tiles, which look as if drawn at once: auto, if the network sees over 12 megapixels; always or never.
+        dry_run: print which file would be written for each photograph, and write nothing.
+        engine: what draws, onnxruntime, openvino, openvino-bf16, or auto, the fastest here for many pictures; OpenVINO
+            takes longer to start. `fast-nst engines` lists them. Stabilized films and tiles always take onnxruntime on the
+            CPU.
+        provider: the device of the engine, cpu, cuda, coreml, dml, ... (none: the engine's choice).
+        tile: draw in tiles without seams; auto does where the network sees over 12 megapixels.
         max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded (none:
             150 million).
         threads: processor threads (none: all cores).
@@ -69,6 +70,7 @@ class StylizeSettings:
     stabilize: float = 0.5
     recursive: bool = False
     overwrite: bool = False
+    dry_run: bool = False
     engine: str = "onnxruntime"
     provider: str | None = None
     tile: Literal["auto", "always", "never"] = "auto"

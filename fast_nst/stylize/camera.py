@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from fast_nst.errors import PartlyDone, UserError
-from fast_nst.imaging.video import LIVE_FILMS, RATE, Draw, Show, live_film, load_av, upright
+from fast_nst.imaging.film_writer import load_av
+from fast_nst.imaging.video import LIVE_FILMS, RATE, Draw, Show, live_film, open_film, upright
 from fast_nst.system.files import check_writable
 from fast_nst.system.signals import StopSignals
 
@@ -165,9 +166,13 @@ def _window() -> Iterator[Show]:
 @contextmanager
 def _opened(device: str) -> Iterator[av.container.InputContainer]:
     av, system = load_av(), SYSTEMS.get(sys.platform, "v4l2")
+    if Path(device).is_file():
+        with open_film(Path(device)) as given:
+            yield given
+        return
     try:
-        name, kind = (device, None) if Path(device).is_file() else (_name(device, system), system)
-        given = av.open(name, format=kind, options={"framerate": str(RATE)} if kind == "avfoundation" else {})
+        options = {"framerate": str(RATE)} if system == "avfoundation" else {}
+        given = av.open(_name(device, system), format=system, options=options)
     except (av.FFmpegError, ValueError, LookupError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"no camera {device} can be opened here: {reason}; is it plugged in, free, and allowed?") from error

@@ -1,23 +1,23 @@
-"""What can be done with a stylised picture beside its photograph, on uint8 RGB (H, W, 3): light, colours, masks, size.
-
-None of it needs a model or torch.
-"""
+"""Operations on a stylized picture and its photograph, uint8 RGB (H, W, 3): mixing in linear light, colors, masks, size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFilter
 
+from fast_nst.errors import escape_name
 from fast_nst.imaging.images import RESAMPLING
 
 STRIP = 256  # rows that are mixed at once
 MASK_EDGE = 0.01  # softness of a mask's edges, a share of the longer side
+SAME_ASPECT = 0.02  # the logarithm of a ratio of aspect ratios that are still the same
 
 
 def mixed(pictures: Sequence[tuple[np.ndarray, float | np.ndarray]]) -> np.ndarray:
-    """uint8 sRGB pictures (..., H, W, 3) mixed by their shares, as lamps would mix: in linear light, strip by strip.
+    """uint8 sRGB pictures (..., H, W, 3) mixed by their shares in linear light, strip by strip.
 
     A share is a number, or (H, W, 1) for one of every pixel.
     """
@@ -51,17 +51,37 @@ def _srgb_to_light() -> np.ndarray:
 SRGB_TO_LIGHT = _srgb_to_light()
 
 
-def with_colours_of(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
+def with_colors_of(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """The luminance of ``picture`` with the chroma of ``photo`` (Y and CbCr of Rec. 601; Gatys et al. 2016, sec. 3.2)."""
     luminance = Image.fromarray(picture).convert("YCbCr").getchannel("Y")
     _, blue, red = Image.fromarray(photo).convert("YCbCr").split()
     return np.asarray(Image.merge("YCbCr", (luminance, blue, red)).convert("RGB"))
 
 
+@dataclass
+class Mask:
+    """A mask from a file; ``mismatch`` is told once."""
+
+    path: str
+    image: Image.Image
+    told: bool = False
+
+    def mismatch(self, width: int, height: int) -> str:
+        """The rest of a sentence about a picture of another aspect ratio than the mask's; empty for the same, or a second."""
+        ratio = width * self.image.height / (height * self.image.width)
+        if self.told or abs(np.log(ratio)) < SAME_ASPECT:
+            return ""
+        self.told = True
+        return (
+            f"has {width}x{height} pixels, the mask {escape_name(self.path)} {self.image.width}x{self.image.height}: "
+            "the mask is stretched to the picture"
+        )
+
+
 def soft_mask(mask: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """Where to stylise, float32 (H, W, 1) in [0, 1]: ``mask``'s grey fitted to ``size`` (width, height), edges softened."""
-    grey = mask.convert("L").resize(size, Image.Resampling.BILINEAR)
-    soft = grey.filter(ImageFilter.GaussianBlur(MASK_EDGE * max(size) / 2))
+    """Where to stylize, float32 (H, W, 1) in [0, 1]: ``mask``'s gray fitted to ``size`` (width, height), edges softened."""
+    gray = mask.convert("L").resize(size, Image.Resampling.BILINEAR)
+    soft = gray.filter(ImageFilter.GaussianBlur(MASK_EDGE * max(size) / 2))
     return np.asarray(soft, np.float32)[..., None] / 255
 
 

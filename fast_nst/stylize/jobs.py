@@ -1,62 +1,97 @@
-"""Which picture goes where: the inputs and the output of a command as pairs of files."""
+"""Jobs: the inputs and the output of a command as pairs of files."""
 
 from __future__ import annotations
 
 import glob
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from fast_nst.errors import UserError
+from fast_nst.errors import UserError, escape_name
 from fast_nst.imaging.frames import WRITABLE, written_suffix
-from fast_nst.imaging.images import FOUND, find_images
+from fast_nst.imaging.scanning import FOUND, find_images
 from fast_nst.imaging.video import WRITTEN_FILMS, is_film
 from fast_nst.settings.stylize import StylizeSettings
 from fast_nst.stylize.library import find_styles
 from fast_nst.system.files import check_writable
 
 STANDARD = "-"
+ALL = "all"  # as a style: all of them, on one sheet
+MAX_NAME, MAX_TAG = 240, 100  # bytes of a file's name, of which systems allow 255, and of a style's part of it
 
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to stylise; ``source`` None is standard input, ``target`` None is standard output."""
+    """A picture to stylize.
+
+    Attributes:
+        source: None is standard input.
+        target: None is standard output.
+        problem: why it cannot be stylized, as known before; empty otherwise.
+    """
 
     source: Path | None
     target: Path | None
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The source in a message."""
+        return "standard input" if self.source is None else escape_name(self.source)
+
+    def fate(self, overwrite: bool) -> str:
+        """What would happen to a target that exists; empty for a new one."""
+        if self.target is None or not os.path.lexists(self.target):
+            return ""
+        return " (replaced)" if overwrite else " (exists, left alone)"
 
 
 def plan(settings: StylizeSettings) -> list[Job]:
-    """Which picture goes where; no two targets are alike, and none is a source.
+    """A job for each picture; no two targets are alike, and none is a source.
 
     A file named as the output gets the picture. In a folder, and beside the photographs, a picture keeps its name and ending
-    with the style's name between.
+    with the style's name between. What cannot be read, such as a folder without permission, is a job with a problem.
 
     Raises:
         UserError: no pictures, a pattern that matches none, or one output for several.
     """
+    if any("\0" in name for name in (*settings.inputs, settings.output or "")):
+        raise UserError("a file's name holds no NUL character; check the names")
     if STANDARD in settings.inputs or settings.output == STANDARD:
         return [_streamed(settings)]
     output = None if settings.output is None else Path(settings.output)
-    found = [pair for source in settings.inputs for pair in _found(source, settings.recursive, output)]
-    if not found:
+    problems: dict[Path, OSError] = {}
+    found = [pair for source in settings.inputs for pair in _found(source, settings.recursive, output, problems)]
+    if not found and not problems:
         named = f"no pictures in {', '.join(settings.inputs)}" if settings.inputs else "no pictures named"
         raise UserError(f"{named}; give photographs, or folders of them")
-    alone = len(found) == 1 and not Path(settings.inputs[0]).is_dir()
-    if output is not None and alone and not output.is_dir():
+    alone = len(found) == 1 and not problems and not os.path.isdir(settings.inputs[0])
+    if output is not None and alone and not os.path.isdir(output):
         return [Job(found[0][0], _writable_name(output, is_film(found[0][0])))]
-    if output is not None and (output.suffix.lower() in WRITABLE | WRITTEN_FILMS or output.is_file()):
-        raise UserError(f"{len(found)} pictures need a folder as --output, got {output}")
-    tag = tag_of(settings.style)
+    if output is not None and (output.suffix.lower() in WRITABLE | WRITTEN_FILMS or os.path.isfile(output)):
+        raise UserError(f"{len(found)} pictures need a folder as --output, got {escape_name(output)}")
+    tag = tag_of(settings)
     targets = [(root if output is None else output) / tagged(source.relative_to(root), tag) for source, root in found]
-    return _distinct([source for source, _ in found], targets)
+    unreadable = [
+        Job(path, None, f"cannot read {escape_name(path)}: {error.strerror or error}") for path, error in problems.items()
+    ]
+    return _distinct([source for source, _ in found], targets) + unreadable
 
 
-def tag_of(style: str) -> str:
+def tag_of(settings: StylizeSettings) -> str:
     """What a style adds to a picture's name: great_wave, or great_wave-the_scream for a blend."""
-    names = [Path(part.partition(":")[0].strip()).name.removesuffix(".onnx") for part in style.split(",")]
-    return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, names))) or "stylised"
+    names = [Path(part.partition(":")[0].strip()).name.removesuffix(".onnx") for part in settings.style.split(",")]
+    tag = re.sub(r"[^\w.-]+", "_", "-".join(filter(None, names))) or "stylized"
+    return shortened(tag, MAX_TAG)
+
+
+def shortened(text: str, most: int) -> str:
+    """``text`` cut to ``most`` bytes, between letters."""
+    while len(os.fsencode(text)) > most:
+        text = text[:-1]
+    return text
 
 
 def tagged(path: Path, tag: str) -> Path:
@@ -65,36 +100,38 @@ def tagged(path: Path, tag: str) -> Path:
         suffix = path.suffix if path.suffix.lower() in WRITTEN_FILMS else ".mkv"
     else:
         suffix = written_suffix(path.suffix)
-    return path.with_name(f"{path.stem}.{tag}{suffix}")
+    added = f".{tag}{suffix}"
+    return path.with_name(shortened(path.stem, MAX_NAME - len(os.fsencode(added))) + added)
 
 
-def _found(source: str, recursive: bool, output: Path | None) -> Iterator[tuple[Path, Path]]:
-    """The pictures that an input names, each with the folder that its own name counts from."""
+def _found(source: str, recursive: bool, output: Path | None, problems: dict[Path, OSError]) -> Iterator[tuple[Path, Path]]:
+    """The pictures that an input names, each with the folder that its own name counts from; ``problems`` gets the rest."""
     path = Path(source)
-    if path.is_dir():
-        pictures = [one for one in find_images(path, recursive) if not _below(one, output, path)]
-        yield from ((picture, path) for picture in pictures if not _is_tagged(picture))
-    elif path.exists() or not glob.has_magic(source):
+    if os.path.isdir(path):
+        pictures = [one for one in find_images(path, recursive, problems) if not _below(one, output, path)]
+        styles = set(find_styles())
+        yield from ((picture, path) for picture in pictures if not _is_tagged(picture, styles))
+    elif os.path.lexists(path) or not glob.has_magic(source):
         yield path, path.parent
     else:
         matches = [Path(match) for match in sorted(glob.glob(source, recursive=recursive))]
-        yield from ((match, match.parent) for match in matches if match.is_file())
+        yield from ((match, match.parent) for match in matches if os.path.isfile(match))
 
 
 def _below(picture: Path, output: Path | None, root: Path) -> bool:
     """Whether ``picture``, found in ``root``, is a result of an earlier run: it lies in the output folder below ``root``."""
-    if output is None or not output.is_dir() or root.resolve() not in output.resolve().parents:
+    if output is None or not os.path.isdir(output) or _real(root) not in _real(output).parents:
         return False
-    return output.resolve() in picture.resolve().parents
+    return _real(output) in _real(picture).parents
 
 
-def _is_tagged(picture: Path) -> bool:
-    """Whether ``picture`` is what a style of the library made of the photograph beside it: photo.great_wave.jpg."""
+def _is_tagged(picture: Path, styles: Set[str]) -> bool:
+    """Whether ``picture`` is what one of ``styles`` made of the photograph beside it: photo.great_wave.jpg."""
     stem, _, tag = picture.stem.rpartition(".")
-    if not stem or not set(tag.split("-")) <= set(find_styles()):
+    if not stem or not set(tag.split("-")) <= styles | {ALL}:
         return False
-    photos = (photo for photo in picture.parent.glob(f"{glob.escape(stem)}.*") if photo.suffix.lower() in FOUND)
-    return any(tagged(photo, tag) == picture for photo in photos if photo.stem == stem)
+    photos = picture.parent.glob(f"{glob.escape(stem)}*")
+    return any(tagged(photo, tag) == picture for photo in photos if photo.suffix.lower() in FOUND)
 
 
 def _streamed(settings: StylizeSettings) -> Job:
@@ -110,22 +147,27 @@ def _streamed(settings: StylizeSettings) -> Job:
 
 def _distinct(sources: list[Path], targets: list[Path]) -> list[Job]:
     """Targets that would fall on one another, or on a source, get a number."""
-    taken = {source.resolve() for source in sources}
+    taken = set(map(_real, sources))
     jobs = []
     for source, target in zip(sources, targets, strict=True):
         candidate, number = target, 1
-        while candidate.resolve() in taken:
+        while _real(candidate) in taken:
             number += 1
             candidate = target.with_name(f"{target.stem}_{number}{target.suffix}")
-        taken.add(candidate.resolve())
+        taken.add(_real(candidate))
         jobs.append(Job(source, candidate))
     return jobs
+
+
+def _real(path: Path) -> Path:
+    """``path`` without links; unlike ``Path.resolve``, it never fails on a loop of links or a name that is too long."""
+    return Path(os.path.realpath(path))
 
 
 def _writable_name(output: Path, film: bool = False) -> Path:
     kind, written = ("film", WRITTEN_FILMS) if film else ("picture", WRITABLE)
     if output.suffix.lower() not in written:
-        raise UserError(f"--output {output} has no {kind}'s ending; choose one of {' '.join(sorted(written))}")
+        raise UserError(f"--output {escape_name(output)} has no {kind}'s ending; choose one of {' '.join(sorted(written))}")
     return output
 
 
@@ -134,7 +176,12 @@ def check_single(job: Job, overwrite: bool) -> None:
     if job.target is None:
         return
     check_writable(job.target)
-    if job.source is not None and job.source.exists() and job.target.exists() and job.source.samefile(job.target):
-        raise UserError(f"{job.target} is the photograph itself; choose another --output")
-    if job.target.exists() and not overwrite:
-        raise UserError(f"{job.target} exists; choose another --output, or replace it with --overwrite")
+    shown, there = escape_name(job.target), os.path.lexists(job.target)
+    if job.source is not None and there and os.path.exists(job.source) and _is_same(job.source, job.target):
+        raise UserError(f"{shown} is the photograph itself; choose another --output")
+    if there and not overwrite:
+        raise UserError(f"{shown} exists; choose another --output, or replace it with --overwrite")
+
+
+def _is_same(source: Path, target: Path) -> bool:
+    return os.path.exists(target) and os.path.samefile(source, target)

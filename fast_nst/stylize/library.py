@@ -1,8 +1,8 @@
-"""The styles at hand, by name: those that ship in the package, and those that its user added.
+"""Style library: the styles that ship in the package and those that its user added, by name.
 
 A style is a row of a model. The shipped ones share one model, so blends of them are mixtures of rows; an added one brings
-its own, in a folder ``NAME/`` of the library: where ``FAST_NST_STYLES`` says, or in the user's data folder. A
-style is added and removed by one renaming, so an interruption leaves the old set whole.
+its own, in a folder ``NAME/`` of the library, which lies where ``FAST_NST_STYLES`` says, or in the user's data folder. A
+style is added and removed by renaming its folder, so an interruption leaves the library as it was before.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,8 @@ from pathlib import Path
 from filelock import FileLock
 from platformdirs import user_data_path
 
-from fast_nst.errors import UserError, printable, unknown
+from fast_nst.errors import UserError, escape_name, printable, unknown
+from fast_nst.imaging.scanning import FOUND
 from fast_nst.inference.model import Model
 from fast_nst.style_rows import IDENTITY
 from fast_nst.system.files import SHIPPED, is_plain_name, read_card, write_text
@@ -28,6 +31,24 @@ from fast_nst.system.files import SHIPPED, is_plain_name, read_card, write_text
 MODEL, CARD = "model.onnx", "style.json"
 MAX_TITLE = 120  # letters
 SEPARATORS = set(":,/\\")
+WEIGHTS = {".ckpt", ".pth", ".pt", ".safetensors"}
+
+
+class PaintingAsStyle(UserError):
+    """A picture given as a style: it has to be trained first.
+
+    Args:
+        painting: the picture's path.
+        photo: the photograph that it was to be used on.
+    """
+
+    def __init__(self, painting: str, photo: str = "photo.jpg") -> None:
+        self.painting = painting
+        quoted = shlex.quote(painting)
+        super().__init__(
+            f"{painting} is a picture, not a trained style; train it first: fast-nst train {quoted} --from base  or draw it "
+            f"once: fast-nst optimize {shlex.quote(photo)} {quoted} --output out.png"
+        )
 
 
 @dataclass(frozen=True)
@@ -74,8 +95,13 @@ def shipped_styles() -> dict[str, Style]:
 
 
 def added_styles() -> dict[str, Style]:
-    """The styles in the user's library, by name."""
-    return {path.parent.name: _read_added(path) for path in sorted(library().glob(f"[!.]*/{CARD}"))}
+    """The styles in the user's library, by name; folders that are damaged are left out, see ``damaged_styles``."""
+    return {name: style for name, style in _folders().items() if isinstance(style, Style)}
+
+
+def damaged_styles() -> dict[str, str]:
+    """A sentence about each folder of the library that holds no style that can be used."""
+    return {name: reason for name, reason in _folders().items() if isinstance(reason, str)}
 
 
 def find_styles() -> dict[str, Style]:
@@ -84,8 +110,27 @@ def find_styles() -> dict[str, Style]:
 
 
 def library() -> Path:
-    """The folder of the user's own styles."""
-    return Path(os.environ.get("FAST_NST_STYLES") or user_data_path("fast_nst", appauthor=False) / "styles")
+    """The folder of the user's own styles.
+
+    Raises:
+        UserError: the user has no home folder, and ``FAST_NST_STYLES`` names none.
+    """
+    folder = Path(os.environ.get("FAST_NST_STYLES") or user_data_path("fast_nst", appauthor=False) / "styles")
+    if folder.parts[:1] == ("~",):  # what stays of a home folder that is not there
+        raise UserError("there is no home folder for a style library; set FAST_NST_STYLES to a folder")
+    return folder
+
+
+def _folders() -> dict[str, Style | str]:
+    """What lies in the library, by name: a style, or a sentence about what is damaged. A library that is absent is empty."""
+    try:
+        with os.scandir(library()) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except (UserError, FileNotFoundError):
+        return {}
+    except OSError as error:
+        return {str(library()): f"cannot read the style library {escape_name(library())}: {error.strerror}"}
+    return {name: _read_added(library() / name) for name in names if os.path.lexists(library() / name / CARD)}
 
 
 def add_style(source: str | Path, name: str | None = None) -> Style:
@@ -106,6 +151,7 @@ def add_style(source: str | Path, name: str | None = None) -> Style:
             raise UserError(f"a style called {name} is there already; remove it first or give another --name")
         draft = Path(tempfile.mkdtemp(dir=folder, prefix=".adding-"))
         shutil.copyfile(path, draft / MODEL)
+        os.chmod(draft, stat.S_IMODE(os.stat(folder).st_mode))  # a temporary folder is made for its owner alone
         write_text(draft / CARD, json.dumps(asdict(style) | {"model": MODEL}, indent=2) + "\n")
         draft.rename(folder / name)
     return replace(style, model=folder / name / MODEL)
@@ -117,8 +163,8 @@ def remove_style(name: str) -> None:
     Raises:
         UserError: no such style, or one that ships in the package.
     """
-    added = added_styles()
-    if name in shipped_styles():
+    added = _folders()
+    if name in shipped_styles() and name not in added:
         raise UserError(f"{name} ships in the package; only styles that were added can be removed")
     if name not in added:
         raise unknown("added style", name, added) if added else UserError(f"no style called {name}: none was added yet")
@@ -170,11 +216,21 @@ def find_style(name: str) -> Style:
     """The style called ``name``; a run's folder or an ``.onnx`` file stands for its model's own style.
 
     Raises:
-        UserError: no such style or file.
+        UserError: no such style or file, or a file of another kind.
     """
     styles = find_styles()
     if name in styles:
         return styles[name]
+    if name in (damaged := damaged_styles()):
+        raise UserError(damaged[name])
+    suffix = Path(name).suffix.lower()
+    if suffix in FOUND and not os.path.isdir(name):
+        raise PaintingAsStyle(name)
+    if suffix in WEIGHTS and not os.path.isdir(name):
+        model = shlex.quote(f"{Path(name).stem}.onnx")
+        raise UserError(
+            f"{name} holds weights, not a model; export it: fast-nst export {shlex.quote(name)} --output {model}"
+        )
     if os.path.exists(name) or {"/", "\\"} & set(name) or name.endswith(".onnx"):
         return Style(name, find_model(name), row="", added=True)
     raise unknown("style", name, styles)
@@ -208,15 +264,22 @@ def _exclusively() -> Iterator[Path]:
         raise UserError(f"cannot write to the style library {folder}: {error.strerror}; set FAST_NST_STYLES") from error
 
 
-def _read_added(path: Path) -> Style:
+def _read_added(folder: Path) -> Style | str:
+    """The style in a folder of the library, or a sentence about what is damaged there."""
+    path, model, shown = folder / CARD, folder / MODEL, escape_name(folder)
     try:
+        if folder.name in shipped_styles():
+            return f"{shown} is called as a style that ships, and is not used; rename the folder"
+        checked_name(folder.name)
+        if not (os.path.isfile(path) and os.path.isfile(model)):  # a pipe would never end
+            raise FileNotFoundError
         values = read_card(path)
         about = ("title", "painter", "year", "licence")
         known = {"row": str(values["row"])} | {key: _one_line(values.get(key, "")) for key in about}
         rows = tuple(map(str, values["rows"]))
-    except (UserError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged; remove the folder {path.parent} and add the style again") from error
-    return Style(path.parent.name, path.parent / MODEL, rows=rows, added=True, **known)
+    except (UserError, OSError, KeyError, TypeError):
+        return f"the style in {shown} is damaged; remove the folder and add the style again"
+    return Style(folder.name, model, rows=rows, added=True, **known)
 
 
 def _one_line(text: object) -> str:
@@ -236,9 +299,11 @@ def find_model(path: str | Path) -> Path:
     """The ONNX model that ``path`` means: the file itself, or the one in a run folder."""
     path = Path(path)
     if os.path.isdir(path):
-        models = sorted(path.glob("[!.]*.onnx"))
+        models = sorted(Path(path).glob("[!.]*.onnx"))
         if not models:
-            raise UserError(f"no ONNX model in {path}; train to the end, or run fast-nst export {path} --output model.onnx")
+            raise UserError(
+                f"no ONNX model in {path}; train to the end, or run fast-nst export {shlex.quote(str(path))} --output model.onnx"
+            )
         return path / f"{path.resolve().name}.onnx" if path / f"{path.resolve().name}.onnx" in models else models[0]
     if not os.path.isfile(path):
         raise UserError(f"no model at {path}; give a run's folder, such as checkpoints/NAME, or an .onnx file")

@@ -1,4 +1,7 @@
-"""Pictures read, drawn and written: other threads read and write while the network works."""
+"""Pictures read, drawn and written: other threads read and write while the network draws.
+
+Whatever goes wrong with one file is a sentence in a list, and the others go on.
+"""
 
 from __future__ import annotations
 
@@ -12,66 +15,67 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
-from fast_nst.errors import UserError
+from fast_nst.errors import PartlyDone, UserError, escape_name, printable
 from fast_nst.imaging.frames import Picture, frames_with, read_picture, write_picture
 from fast_nst.imaging.video import is_film, redraw_film
 from fast_nst.settings.stylize import StylizeSettings
+from fast_nst.stylize.effects import Mask
 from fast_nst.stylize.jobs import Job
-from fast_nst.stylize.stylizer import Stylizer
+from fast_nst.stylize.stylizer import Stylizer, UnfitPicture
 
 AHEAD = 4  # pictures that are read before the network needs them
+LONGEST_REASON = 500  # letters
 One = TypeVar("One")
 Other = TypeVar("Other")
 
 
-class Way:
-    """The way of many pictures from their readers to their files; neighbours of one size are drawn together where it pays.
+class Pipeline:
+    """Many pictures from their readers to their files; neighbors of one size are drawn together where that is faster.
 
     Attributes:
         written: the files so far, in the order of the pictures.
-        failures: a sentence for each picture that failed.
+        failures: a line for each picture that failed.
     """
 
     def __init__(
-        self, stylizer: Stylizer, mask: Image.Image | None, settings: StylizeSettings, writers: ThreadPoolExecutor
+        self, stylizer: Stylizer, mask: Mask | None, settings: StylizeSettings, writers: ThreadPoolExecutor
     ) -> None:
         self.stylizer, self.mask, self.settings, self.writers = stylizer, mask, settings, writers
-        self.alike: list[tuple[Job, Picture]] = []  # stills of one size that wait for each other
+        self.batch: list[tuple[Job, Picture]] = []  # stills of one size that wait to be drawn together
         self.writing: deque[tuple[Job, Future]] = deque()
         self.written: list[Path] = []
         self.failures: list[str] = []
 
-    def take(self, job: Job, reading: Future[Picture | None]) -> None:
+    def add(self, job: Job, reading: Future[Picture | None]) -> None:
         """Take the next picture, or film, when it is read."""
-        with self._noting():
+        with self._noting(job):
             picture = reading.result()
-            if self.alike and (picture is None or _still_size(picture) != _still_size(self.alike[0][1])):
+            if self.batch and (picture is None or _still_size(picture) != _still_size(self.batch[0][1])):
                 self._draw()
             if picture is None:
                 self._film(job)
                 return
-            self.alike.append((job, picture))
+            self.batch.append((job, picture))
             size = _still_size(picture)
-            if not size or len(self.alike) >= self.stylizer.together(*size):
+            if not size or len(self.batch) >= self.stylizer.batch_size_for(*size):
                 self._draw()
 
     def finish(self) -> None:
-        """Draw and write what is on the way."""
-        if self.alike:
+        """Draw and write what is left."""
+        if self.batch:
             self._draw()
         while self.writing:
             self._settle()
 
     def _draw(self) -> None:
-        """Draw what waits: at once, or where that fails one by one, so that each failure is of one picture."""
-        waiting, self.alike = self.alike, []
+        """Draw the batch: at once, or where that fails one by one, so that each failure is of one picture."""
+        batch, self.batch = self.batch, []
         drawn: list[Picture] = []
-        with suppress(UserError):
-            drawn = _drawn_together(self.stylizer, [picture for _, picture in waiting], self.mask)
-        for place, (job, picture) in enumerate(waiting):
-            with self._noting():
+        with suppress(Exception):
+            drawn = _drawn_together(self.stylizer, [picture for _, picture in batch], self.mask)
+        for place, (job, picture) in enumerate(batch):
+            with self._noting(job):
                 result = drawn[place] if drawn else draw_job(job, self.stylizer, picture, self.mask)
                 self.writing.append((job, self.writers.submit(write_job, job, result)))
         while len(self.writing) > AHEAD:
@@ -85,17 +89,49 @@ class Way:
 
     def _settle(self) -> None:
         job, future = self.writing.popleft()
-        with self._noting():
+        with self._noting(job):
             future.result()
             self.written.append(job.target)
 
     @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """A picture's failure is noted, and the others go on."""
+    def _noting(self, job: Job) -> Iterator[None]:
+        """Note the failure of a picture, and go on."""
         try:
-            yield
+            with naming(job):
+                yield
         except UserError as error:
             self.failures.append(str(error))
+
+
+@contextmanager
+def naming(job: Job) -> Iterator[None]:
+    """Turn whatever goes wrong with a file into a UserError of one line that names the file.
+
+    A decoder may raise anything on a damaged file, so every exception is caught here.
+    """
+    try:
+        yield
+    except PartlyDone:
+        raise
+    except UnfitPicture as error:
+        raise error.of(job.name) from error
+    except UserError as error:
+        raise UserError(_naming_line(str(error), job)) from error
+    except Exception as error:
+        raise UserError(f"cannot stylize {job.name}: {_reason(error)}") from error
+
+
+def _naming_line(text: str, job: Job) -> str:
+    line = printable(" ".join(text.split("\n")))
+    named = job.source is None or any(name in line for name in (job.source.name, escape_name(job.source.name)))
+    return line if named else f"{job.name}: {line}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "memory does not suffice; reduce it with --size"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    return printable(" ".join(text.split()), LONGEST_REASON)
 
 
 def _still_size(picture: Picture) -> tuple[int, int] | None:
@@ -103,11 +139,12 @@ def _still_size(picture: Picture) -> tuple[int, int] | None:
     return picture.frames[0].pixels.shape[:2] if len(picture.frames) == 1 else None
 
 
-def _drawn_together(stylizer: Stylizer, stills: list[Picture], mask: Image.Image | None) -> list[Picture]:
-    """Stills of one size drawn as a batch; none where there is but one."""
+def _drawn_together(stylizer: Stylizer, stills: list[Picture], mask: Mask | None) -> list[Picture]:
+    """Stills of one size drawn as a batch; none where there is only one."""
     if len(stills) < 2:
         return []
-    drawn = stylizer(np.stack([still.frames[0].pixels for still in stills]), mask)
+    pixels = np.stack([still.frames[0].pixels for still in stills])
+    drawn = stylizer(pixels, mask.image if mask else None)
     return [frames_with(still, iter([pixels])) for still, pixels in zip(stills, drawn, strict=True)]
 
 
@@ -125,32 +162,55 @@ def ahead(
 
 def read_job(job: Job, settings: StylizeSettings) -> Picture | None:
     """The picture of ``job``; None for a film, which is not read at once."""
+    if job.problem:
+        raise UserError(job.problem)
     if is_film(job.source):
         return None
-    source = sys.stdin.buffer.read() if job.source is None else job.source
-    return read_picture(source, settings.size, settings.max_pixels, "standard input")
+    source = _standard_input() if job.source is None else job.source
+    return read_picture(source, settings.size, settings.max_pixels, job.name)
 
 
-def draw_job(job: Job, stylizer: Stylizer, picture: Picture, mask: Image.Image | None) -> Picture:
-    """``picture`` drawn frame by frame; an error tells which one it is of."""
-    try:
-        return frames_with(picture, (stylizer(frame.pixels, mask) for frame in picture.frames))
-    except UserError as error:
-        raise UserError(str(error).replace("the picture", str(job.source or "standard input"), 1)) from error
+def draw_job(job: Job, stylizer: Stylizer, picture: Picture, mask: Mask | None) -> Picture:
+    """``picture`` drawn frame by frame."""
+    image = mask.image if mask else None
+    if mask and (told := mask.mismatch(*picture.frames[0].pixels.shape[1::-1])):
+        say(f"{job.name} {told}")
+    return frames_with(picture, (stylizer(frame.pixels, image) for frame in picture.frames))
 
 
-def stylize_film(job: Job, stylizer: Stylizer, mask: Image.Image | None, settings: StylizeSettings) -> None:
-    """Draw the film of ``job``, steadied as ``settings`` say."""
-    film = stylizer.for_film(settings.stabilize)
-    redraw_film(job.source, job.target, lambda pixels: film(pixels, mask), settings.size, settings.max_pixels)
+def stylize_film(job: Job, stylizer: Stylizer, mask: Mask | None, settings: StylizeSettings) -> None:
+    """Draw the film of ``job``, stabilized as ``settings`` say."""
+    film, image = stylizer.for_film(settings.stabilize), mask.image if mask else None
+    redraw_film(job.source, job.target, lambda pixels: film(pixels, image), settings.size, settings.max_pixels)
 
 
 def write_job(job: Job, picture: Picture) -> None:
-    """Write ``picture`` to the target of ``job``."""
+    """Write ``picture`` to the target of ``job``; what the format cannot hold is noted."""
     if job.target is not None:
-        write_picture(picture, job.target, job.target.suffix)
-        return
-    encoded = io.BytesIO()  # a picture that cannot be written must not leave half of it on standard output
-    write_picture(picture, encoded, picture.suffix.lower())
-    sys.stdout.buffer.write(encoded.getvalue())
+        notes = write_picture(picture, job.target, job.target.suffix)
+    else:
+        encoded = io.BytesIO()  # a picture that cannot be written must not leave half of it on standard output
+        notes = write_picture(picture, encoded, picture.suffix.lower())
+        _write_standard_output(encoded.getvalue())
+    if notes:
+        say(f"{job.name}: {'; '.join(notes)}")
+
+
+def say(text: str) -> None:
+    """Print a line that is no result, above a progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(printable(" ".join(text.split("\n"))), file=sys.stderr)
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise UserError("standard input is closed; give a photograph's name instead of -")
+    return sys.stdin.buffer.read()
+
+
+def _write_standard_output(content: bytes) -> None:
+    if sys.stdout is None:
+        raise UserError("standard output is closed; give --output a file's name")
+    sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()

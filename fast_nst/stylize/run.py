@@ -1,12 +1,12 @@
-"""Picture files through a stylizer, as the settings of ``fast-nst stylize`` say."""
+"""The run of ``fast-nst stylize``: picture files through a stylizer, as its settings say."""
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from fast_nst.errors import PartlyDone, UserError
@@ -14,13 +14,16 @@ from fast_nst.imaging.images import open_image
 from fast_nst.imaging.video import is_film
 from fast_nst.settings.stylize import StylizeSettings
 from fast_nst.stylize.camera import check_live_film, draw_camera
-from fast_nst.stylize.jobs import Job, check_single, plan
-from fast_nst.stylize.pipeline import Way, ahead, draw_job, read_job, stylize_film, write_job
+from fast_nst.stylize.effects import Mask
+from fast_nst.stylize.jobs import ALL, Job, check_single, plan
+from fast_nst.stylize.library import PaintingAsStyle, parse_blend, plan_blend
+from fast_nst.stylize.pipeline import Pipeline, ahead, draw_job, naming, read_job, say, stylize_film, write_job
+from fast_nst.stylize.style_sheet import StyleSheet
 from fast_nst.stylize.stylizer import Stylizer
 
 
 def stylize_files(settings: StylizeSettings, stylizer: Stylizer | None = None) -> list[Path]:
-    """Stylise the pictures that ``settings`` name; with several, one that fails does not stop the others.
+    """Stylize the pictures that ``settings`` name; with several, one that fails does not stop the others.
 
     Args:
         stylizer: draws (none: the one that ``settings`` describe).
@@ -32,40 +35,76 @@ def stylize_files(settings: StylizeSettings, stylizer: Stylizer | None = None) -
     """
     if settings.camera is not None:
         return _stylize_camera(settings, stylizer)
-    stylizer = stylizer or stylizer_of(settings)
-    mask = open_image(settings.mask) if settings.mask else None
     jobs = plan(settings)
+    stylizer = stylizer or stylizer_of(settings)
+    mask = _mask_of(settings)
     if len(jobs) == 1:
-        check_single(jobs[0], settings.overwrite)
-        if is_film(jobs[0].source):
-            stylize_film(jobs[0], stylizer, mask, settings)
-        else:
-            write_job(jobs[0], draw_job(jobs[0], stylizer, read_job(jobs[0], settings), mask))
-        return [jobs[0].target] if jobs[0].target else []
+        return _stylize_one(stylizer, mask, jobs[0], settings)
     return _stylize_many(stylizer, mask, jobs, settings)
+
+
+def planned(settings: StylizeSettings) -> list[Job]:
+    """Which file would be written for each photograph; no model is loaded, and nothing is drawn.
+
+    Raises:
+        UserError: as ``stylize_files``, as far as it can be known before.
+    """
+    if settings.style != ALL:
+        _checked(settings, lambda: plan_blend(parse_blend(settings.style)))
+    if settings.camera is not None:
+        return [Job(Path(f"camera {settings.camera}"), Path(settings.output or "a window"))]
+    return plan(settings)
 
 
 def stylizer_of(settings: StylizeSettings) -> Stylizer:
     """The stylizer that ``settings`` describe."""
     names = ("style", "threads", "strength", "stroke_size", "preserve_color", "engine", "provider", "tile")
-    return Stylizer(**{name: getattr(settings, name) for name in names})
+    values = {name: getattr(settings, name) for name in names}
+    if settings.style == ALL:
+        del values["style"]
+        return StyleSheet(**values)
+    return _checked(settings, lambda: Stylizer(**values))
 
 
-def _stylize_many(stylizer: Stylizer, mask: Image.Image | None, jobs: list[Job], settings: StylizeSettings) -> list[Path]:
-    wanted = [job for job in jobs if settings.overwrite or not job.target.exists()]
+def _checked(settings: StylizeSettings, make):
+    """What ``make`` returns; a painting given as a style is answered with the photograph of ``settings`` in the commands."""
+    try:
+        return make()
+    except PaintingAsStyle as error:
+        photo = next((name for name in settings.inputs if os.path.isfile(name)), "photo.jpg")
+        raise PaintingAsStyle(error.painting, photo) from error
+
+
+def _mask_of(settings: StylizeSettings) -> Mask | None:
+    return Mask(settings.mask, open_image(settings.mask)) if settings.mask else None
+
+
+def _stylize_one(stylizer: Stylizer, mask: Mask | None, job: Job, settings: StylizeSettings) -> list[Path]:
+    with naming(job):
+        check_single(job, settings.overwrite)
+        picture = read_job(job, settings)
+        if is_film(job.source):
+            stylize_film(job, stylizer, mask, settings)
+        else:
+            write_job(job, draw_job(job, stylizer, picture, mask))
+    return [job.target] if job.target else []
+
+
+def _stylize_many(stylizer: Stylizer, mask: Mask | None, jobs: list[Job], settings: StylizeSettings) -> list[Path]:
+    wanted = [job for job in jobs if settings.overwrite or job.problem or not os.path.lexists(job.target)]
     if len(wanted) < len(jobs):
-        print(f"{len(jobs) - len(wanted)} pictures exist and are left alone; --overwrite replaces them", file=sys.stderr)
+        say(f"{len(jobs) - len(wanted)} pictures exist and are left alone; --overwrite replaces them")
     with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as writers:
-        way = Way(stylizer, mask, settings, writers)
-        for job, reading in tqdm(
-            ahead(readers, lambda job: read_job(job, settings), wanted), total=len(wanted), unit="picture"
-        ):
-            way.take(job, reading)
-        way.finish()
-    if way.failures:
-        listed = "".join(f"\n  {failure}" for failure in way.failures)
-        raise PartlyDone(f"{len(way.failures)} of {len(wanted)} pictures failed, the others are written:{listed}")
-    return way.written
+        pipeline = Pipeline(stylizer, mask, settings, writers)
+        reading = ahead(readers, lambda job: read_job(job, settings), wanted)
+        for job, picture in tqdm(reading, total=len(wanted), unit="picture"):
+            pipeline.add(job, picture)
+        pipeline.finish()
+    if pipeline.failures:
+        listed = "".join(f"\n  {failure}" for failure in pipeline.failures)
+        rest = "the others are written" if pipeline.written else "none is written"
+        raise PartlyDone(f"{len(pipeline.failures)} of {len(wanted)} pictures failed, {rest}:{listed}")
+    return pipeline.written
 
 
 def _stylize_camera(settings: StylizeSettings, stylizer: Stylizer | None) -> list[Path]:
@@ -76,8 +115,8 @@ def _stylize_camera(settings: StylizeSettings, stylizer: Stylizer | None) -> lis
     if target is not None:
         check_live_film(target)
         check_single(Job(None, target), settings.overwrite)
-    mask = open_image(settings.mask) if settings.mask else None
+    mask = _mask_of(settings)
     film = (stylizer or stylizer_of(settings)).for_film(settings.stabilize)
-    seen = draw_camera(settings.camera, lambda pixels: film(pixels, mask), target, settings.size)
+    seen = draw_camera(settings.camera, lambda pixels: film(pixels, mask and mask.image), target, settings.size)
     print(f"{seen.drawn} pictures drawn, {seen.passed_over} passed over for newer ones", file=sys.stderr)
     return [target] if target else []

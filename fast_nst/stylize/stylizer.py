@@ -1,21 +1,23 @@
-"""Pictures through exported models, with onnxruntime alone: this module never imports torch."""
+"""Stylizer: pictures through exported models, without torch."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from PIL import Image
 
 from fast_nst.errors import UserError, unknown
-from fast_nst.imaging.images import to_rgb
 from fast_nst.inference.model import Model
 from fast_nst.settings.stylize import AUTO, MIN_SIDE, STROKES, TILE, check_stroke_size
 from fast_nst.settings.validation import in_range
 from fast_nst.style_rows import MAX_STRENGTH
-from fast_nst.stylize.effects import mixed, resized, soft_mask, with_colours_of
+from fast_nst.stylize.arrays import hold
+from fast_nst.stylize.effects import mixed, resized, soft_mask, with_colors_of
 from fast_nst.stylize.library import Part, parse_blend, plan_blend
 
 if TYPE_CHECKING:
@@ -26,69 +28,107 @@ TILED_ABOVE = 12_000_000  # pixels; from here on tiles take no longer, and a fra
 BATCH_PIXELS = 4_000_000  # of the pictures that are drawn together, about a gigabyte at work
 AUTO_SIDE = 1280  # pixels of the longer side, above which strokes grow with the picture if --stroke_size is auto
 CPU = "cpu"
-Pixels = TypeVar("Pixels", np.ndarray, Image.Image)
+Pixels = TypeVar("Pixels")  # an image, an array or a tensor
+Progress = Callable[[int, int], None]
 
 
+class UnfitPicture(UserError):
+    """A picture that cannot be drawn.
+
+    Args:
+        problem: the rest of a sentence about it.
+        name: the picture's.
+    """
+
+    def __init__(self, problem: str, name: str = "the picture") -> None:
+        super().__init__(f"{name} {problem}")
+        self.problem = problem
+
+    def of(self, name: str) -> UnfitPicture:
+        """The same about the picture called ``name``."""
+        return UnfitPicture(self.problem, name)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Stylizer:
-    """A style, a blend of styles, or a trained model, ready to draw; threads may share it.
+    """A style, a blend of styles, or a trained model, ready to draw; threads may share it. Its settings are read-only.
 
-    ``Stylizer("great_wave:0.7,the_scream:0.3", strength=0.8)(picture)``
+    ``Stylizer("great_wave:0.7,the_scream:0.3", strength=0.8)("photo.jpg").save("out.png")``
 
     Args:
         style: names of styles with their weights, a run's folder or an ``.onnx`` file.
         threads: processor threads; None is all cores.
         strength: 0 is the photograph, 1 the style; up to 1.5 exaggerates it.
         stroke_size: 2 draws strokes twice as large: the network sees the picture at half its size; auto, see `seen_size`.
-        preserve_color: keep the photograph's own colours, and take light and dark alone from the style.
+        preserve_color: keep the photograph's own colors, and take light and dark alone from the style.
         engine: what draws: onnxruntime, openvino, openvino-bf16, or auto, the fastest here.
-        provider: what the engine draws on: cpu, cuda, coreml, ...; None is its own choice.
-        tile: draw in tiles, which look as if drawn at once: auto, if the network sees over 12 megapixels; always or never.
+        provider: the engine's device: cpu, cuda, coreml, ...; None is its own choice.
+        tile: draw in tiles without seams: auto, if the network sees over 12 megapixels; always or never.
+
+    Attributes:
+        parts: the models that draw, with their shares.
     Raises:
         UserError: no such style, model or engine, weights that make no blend, or a number out of range.
     """
 
-    def __init__(
-        self,
-        style: str | Path,
-        threads: int | None = None,
-        strength: float = 1.0,
-        stroke_size: float | str = 1.0,
-        preserve_color: bool = False,
-        engine: str = "onnxruntime",
-        provider: str | None = None,
-        tile: str = "auto",
-    ) -> None:
-        in_range("strength", strength, 0, MAX_STRENGTH)
-        check_stroke_size(stroke_size)
-        if tile not in TILE:
-            raise unknown("tile", tile, TILE)
-        models = {"threads": threads, "engine": engine, "provider": provider}
-        self.parts = [_Part(part, strength, tile, models) for part in plan_blend(parse_blend(str(style)))]
-        self.metadata = self.parts[0].model.metadata
-        self.stroke_size, self.preserve_color = stroke_size, preserve_color
+    style: str | Path
+    threads: int | None = None
+    strength: float = 1.0
+    stroke_size: float | str = AUTO
+    preserve_color: bool = False
+    engine: str = "onnxruntime"
+    provider: str | None = None
+    tile: str = "auto"
+    parts: list[_Part] = field(init=False)
 
-    def __call__(self, picture: Pixels, mask: Image.Image | None = None) -> Pixels:
-        """Stylise a Pillow image, uint8 RGB (H, W, 3), or a batch (B, H, W, 3); the result is of the same kind and shape.
+    def __post_init__(self) -> None:
+        in_range("strength", self.strength, 0, MAX_STRENGTH)
+        check_stroke_size(self.stroke_size)
+        if self.tile not in TILE:
+            raise unknown("tile", self.tile, TILE)
+        models = {"threads": self.threads, "engine": self.engine, "provider": self.provider}
+        parts = plan_blend(parse_blend(str(self.style)))
+        object.__setattr__(self, "parts", [_Part(part, self.strength, self.tile, models) for part in parts])
+
+    def __repr__(self) -> str:
+        others = [one for one in fields(self) if one.init and one.name != "style"]
+        changed = [f"{one.name}={getattr(self, one.name)!r}" for one in others if getattr(self, one.name) != one.default]
+        return f"Stylizer({', '.join([repr(str(self.style)), *changed])})"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the first model's file tells of itself."""
+        return self.parts[0].model.metadata
+
+    @overload
+    def __call__(self, picture: list, mask: Any = None, progress: Progress | None = None) -> list: ...
+    @overload
+    def __call__(self, picture: str | Path, mask: Any = None, progress: Progress | None = None) -> Image.Image: ...
+    @overload
+    def __call__(self, picture: Pixels, mask: Any = None, progress: Progress | None = None) -> Pixels: ...
+    def __call__(self, picture, mask=None, progress=None):
+        """Stylize a picture, a batch of one size, or a list of any; the result is of the same kind and shape.
 
         Args:
-            mask: stylise where it is white, leave the photograph where it is black; it is fitted to the picture, and its
-                edges are softened.
+            picture: a path, a Pillow image, whose transparency stays, an array (H, W, 3) or (B, H, W, 3), or a tensor
+                (3, H, W) or (B, 3, H, W); uint8, or float in [0, 1]. Gray ones give RGB, a path gives a Pillow image.
+            mask: a path, a Pillow image or an array (H, W): stylize where it is white, leave the photograph where it is
+                black; it is fitted to the picture, and its edges are softened.
+            progress: called with the number of pictures drawn and the number of all, after each.
         Raises:
-            UserError: a picture under 16 pixels a side, or with ``tile`` never too large for memory.
+            UserError: another kind of picture, one under 16 pixels a side, or with ``tile`` never one too large for memory.
         """
-        if isinstance(picture, Image.Image):
-            return Image.fromarray(self(np.asarray(to_rgb(picture)), mask))
-        batch = picture if picture.ndim == 4 else picture[None]
-        _check_sides(*batch.shape[1:3])
-        result = mixed([(self._drawn(part, batch), part.share) for part in self.parts])
-        if self.preserve_color:
-            result = np.stack([with_colours_of(*pair) for pair in zip(result, batch, strict=True)])
-        if mask is not None:
-            inside = soft_mask(mask, batch.shape[2:0:-1])
-            result = mixed([(result, inside), (batch, 1 - inside)])
-        return result if picture.ndim == 4 else result[0]
+        inside = _mask(mask)
+        pictures = list(picture) if isinstance(picture, list | tuple) else [picture]
+        results = []
+        for one in pictures:
+            held = hold(one)
+            results.append(held.restore(self._stylized(held.pixels, inside)))
+            if progress:
+                progress(len(results), len(pictures))
+        return results if isinstance(picture, list | tuple) else results[0]
 
-    def together(self, height: int, width: int) -> int:
+    def batch_size_for(self, height: int, width: int) -> int:
         """How many pictures of a size to draw at once for speed: several on an accelerator, one on a processor.
 
         There, batches of 4 and 8 took 6 to 12 % longer a picture (onnxruntime, one thread, 256 x 256 and 512 x 512).
@@ -97,7 +137,7 @@ class Stylizer:
             return 1
         return max(1, BATCH_PIXELS // (height * width))
 
-    def for_film(self, stabilize: float) -> Stylizer:
+    def for_film(self, stabilize: float = 0.5) -> Stylizer:
         """A stylizer for the pictures of one film, in their order, which flickers less; see ``SteadyModel``.
 
         Args:
@@ -105,8 +145,19 @@ class Stylizer:
         """
         in_range("stabilize", stabilize, 0, 1)
         film = copy.copy(self)
-        film.parts = [part.steadied(stabilize) for part in self.parts] if stabilize else self.parts
+        object.__setattr__(film, "parts", [part.steadied(stabilize) for part in self.parts] if stabilize else self.parts)
         return film
+
+    def _stylized(self, picture: np.ndarray, mask: Image.Image | None) -> np.ndarray:
+        batch = picture if picture.ndim == 4 else picture[None]
+        _check_sides(*batch.shape[1:3])
+        result = mixed([(self._drawn(part, batch), part.share) for part in self.parts])
+        if self.preserve_color:
+            result = np.stack([with_colors_of(*pair) for pair in zip(result, batch, strict=True)])
+        if mask is not None:
+            inside = soft_mask(mask, batch.shape[2:0:-1])
+            result = mixed([(result, inside), (batch, 1 - inside)])
+        return result if picture.ndim == 4 else result[0]
 
     def _drawn(self, part: _Part, batch: np.ndarray) -> np.ndarray:
         size = batch.shape[2:0:-1]
@@ -121,8 +172,8 @@ class Stylizer:
 def seen_size(size: tuple[int, int], stroke_size: float | str) -> tuple[int, int]:
     """Width and height at which the network sees a picture of ``size``; its result is brought back to that.
 
-    A network draws strokes of some pixels, whatever it is given: in a telephone's photograph they are a fine grain. With
-    ``stroke_size`` auto they are as large as in a picture of 1,280 pixels, for pictures larger than that; a number divides
+    A network draws strokes of the same number of pixels in every picture, so they look fine in a large photograph. With
+    ``stroke_size`` auto, strokes of a picture larger than 1,280 pixels are as large as in one of 1,280; a number divides
     the sides.
     """
     if stroke_size == AUTO:
@@ -133,7 +184,14 @@ def seen_size(size: tuple[int, int], stroke_size: float | str) -> tuple[int, int
 
 def _check_sides(height: int, width: int) -> None:
     if min(height, width) < MIN_SIDE:
-        raise UserError(f"the picture needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}; enlarge it first")
+        raise UnfitPicture(f"needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}; enlarge it first")
+
+
+def _mask(mask: Any) -> Image.Image | None:
+    """A mask in hand as a Pillow image."""
+    if mask is None or isinstance(mask, Image.Image):
+        return mask
+    return Image.fromarray(hold(mask).pixels)
 
 
 class _Part:
@@ -155,8 +213,8 @@ class _Part:
         """Raise a UserError if pictures of ``size`` are too large to be drawn whole, and must be."""
         if size[0] * size[1] > MAX_PIXELS and self.tile == "never":
             megapixels = size[0] * size[1] / 1e6
-            raise UserError(
-                f"the picture has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} fit in memory at once; "
+            raise UnfitPicture(
+                f"has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} fit in memory at once; "
                 "draw it with --tile auto, or reduce it with --size 4000"
             )
 
