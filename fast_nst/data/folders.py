@@ -1,7 +1,7 @@
-"""Photographs as they lie in folders: which there are, why one cannot be used, and what to do while the disk is away.
+"""Photographs in folders: how they are found, why one cannot be used, and the wait for a disk that is away.
 
-A folder of strangers' files holds anything: text called .jpg, links to nothing and in circles, folders that cannot be
-entered. Whatever is wrong with one of them has a name, a Fault, and is no reason to stop.
+A folder may hold anything: text called .jpg, links to nothing and in circles, folders that cannot be entered. Whatever is
+wrong with a file has a name, a Fault, and does not end a training.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fast_nst.errors import ImageTooLarge, PackageMissing, UserError, escape_nam
 from fast_nst.imaging.images import open_image, resize_long_side
 from fast_nst.imaging.opening import HEIF_NEEDS, MAX_PIXELS
 from fast_nst.imaging.scanning import NotAFile, find_images
+from fast_nst.system.files import check_folder
 
 PAUSES = (1.0, 5.0, 20.0, 60.0, 180.0)  # seconds to wait for a folder that is gone
 PROBES = 20  # other photographs that are tried before a folder counts as gone
@@ -56,7 +57,7 @@ FAULTS = {
 
 
 class Unusable(Exception):
-    """One photograph cannot be used; ``error`` is the system's, where reading failed rather than the picture."""
+    """One photograph cannot be used; ``error`` is the system's, where the file cannot be read."""
 
     def __init__(self, fault: Fault, error: OSError | None = None) -> None:
         super().__init__(fault.words)
@@ -95,7 +96,7 @@ def open_photo(path: Path, enough: int, smallest: int) -> Image.Image:
 
 
 def _unusable(path: Path, error: OSError | UserError) -> Unusable:
-    """Tells trouble with the disk, which has an error number, from trouble with the picture."""
+    """Why the file at ``path`` cannot be used: an error of the system has a number, one of the picture has none."""
     cause = error if isinstance(error, OSError) else error.__cause__
     if isinstance(cause, OSError) and cause.errno:
         return Unusable(fault_of(cause), cause)
@@ -107,7 +108,7 @@ def _unusable(path: Path, error: OSError | UserError) -> Unusable:
 def open_patiently(
     path: Path, enough: int, smallest: int, others: Callable[[], Sequence[Path]], tell: Callable[[int, str], None]
 ) -> Image.Image:
-    """``open_photo``, which waits where the disk fails for ``path`` and for all that is tried of ``others`` as well.
+    """``open_photo`` that waits while neither ``path`` nor any of some ``others`` can be read.
 
     Args:
         tell: is called before each pause with its number, from 1, and a sentence; with 0 when the folder is back.
@@ -152,21 +153,23 @@ def find_photos(folders: str | Path | Sequence[str | Path], faults: dict[Path, F
     """The training photographs of a COCO folder (its ``train2017``), of any other folder, or of several.
 
     Args:
-        faults: gets what is called like a picture and is no file, and folders that cannot be entered.
+        faults: gets what has an image's name and is no file, and folders that cannot be entered.
     Raises:
-        UserError: a folder that is none or holds no picture.
+        UserError: a folder that is not there or has no picture.
     """
     photos: list[Path] = []
     for folder in map(Path, [folders] if isinstance(folders, str | Path) else folders):
-        if not folder.is_dir():
-            raise UserError(f"no folder of photographs at {folder}; check --data")
-        coco = folder / COCO_TRAIN
+        check_folder(folder, "folder of photographs", "--data")
         problems: dict[Path, OSError] = {}
-        found = find_images(coco if coco.is_dir() else folder, problems=problems)
+        found = find_images(_part(folder, COCO_TRAIN) or folder, problems=problems)
+        wrong = {path: fault_of(error) for path, error in problems.items()}
         if faults is not None:
-            faults |= {path: fault_of(error) for path, error in problems.items()}
+            faults |= wrong
         if not found:
-            raise UserError(f"no pictures in {folder}; --data needs a folder of photographs (JPEG, PNG, WebP, ...)")
+            reasons = f" that can be used ({counted(wrong.values())})" if wrong else ""
+            raise UserError(
+                f"no pictures in {escape_name(folder)}{reasons}; --data needs a folder of photographs (JPEG, PNG, WebP, ...)"
+            )
         photos += found
     return photos
 
@@ -174,8 +177,13 @@ def find_photos(folders: str | Path | Sequence[str | Path], faults: dict[Path, F
 def find_preview_photos(folders: str | Path | Sequence[str | Path], count: int | None = None) -> list[Path]:
     """Photographs to show progress on: of ``val2017`` where there is one, so not trained on, else the first."""
     first = Path(folders if isinstance(folders, str | Path) else folders[0])
-    held_out = find_images(first / COCO_VAL) if (first / COCO_VAL).is_dir() else []
-    return (held_out or find_photos(folders))[:count]
+    held_out = _part(first, COCO_VAL)
+    return ((find_images(held_out) if held_out else []) or find_photos(folders))[:count]
+
+
+def _part(folder: Path, name: str) -> Path | None:
+    """The folder ``name`` of COCO in ``folder``, if there is one."""
+    return folder / name if os.path.isdir(folder / name) else None
 
 
 def readable_photos(paths: Sequence[Path], count: int, long_side: int) -> list[np.ndarray]:

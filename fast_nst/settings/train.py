@@ -9,9 +9,9 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fast_nst.errors import UserError, escape_name
+from fast_nst.errors import UserError
 from fast_nst.settings.validation import in_range
-from fast_nst.system.files import check_readable
+from fast_nst.system.files import check_folder, check_readable
 
 LOSS_BORDER = 16  # pixels of a crop's edge that training leaves out of the loss
 
@@ -218,8 +218,7 @@ class TrainSettings:
         for path in (*pictures, *self.preview_photos):
             check_readable(os.path.expanduser(path), "picture")
         for folder in [self.data] if isinstance(self.data, str) else self.data or []:
-            if not os.path.isdir(os.path.expanduser(folder)):
-                raise UserError(f"no folder of photographs at {escape_name(folder)}; check --data")
+            check_folder(os.path.expanduser(folder), "folder of photographs", "--data")
         if self.loss_weights is not None:
             check_readable(os.path.expanduser(self.loss_weights), "weight file")
 

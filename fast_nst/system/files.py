@@ -103,6 +103,26 @@ def check_readable(path: str | Path, kind: str = "file") -> None:
     raise UserError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}; name a {kind}")
 
 
+def check_folder(path: str | Path, kind: str = "folder", flag: str = "the path") -> None:
+    """Raise a UserError unless ``path`` is a folder that may be listed.
+
+    Args:
+        kind: what the folder should be, for the message.
+        flag: what named it.
+    """
+    name = escape_name(path)
+    try:
+        if os.path.isdir(path):
+            with os.scandir(path):
+                return
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"no {kind} at {name}; check {flag}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise UserError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}; check {flag}") from error
+    raise UserError(f"{name} is a file, no {kind}; check {flag}")
+
+
 def check_new(path: str | Path, overwrite: bool, flag: str = "--output") -> None:
     """Raise a UserError where ``path``, an argument of ``flag``, cannot be written later, or exists without ``overwrite``."""
     check_writable(path)

@@ -132,6 +132,13 @@ class SkippedFiles(pl.Callback):
     def __init__(self, photos: Photos, path: Path) -> None:
         self.photos, self.path = photos, path
 
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        unlisted = self.photos.unlisted
+        if unlisted:
+            first = f"{escape_name(next(iter(unlisted)))}: {next(iter(unlisted.values())).words}"
+            print(f"{len(unlisted)} files or folders of --data are left out ({first})", file=sys.stderr)
+
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         faults = trainer.strategy.reduce(self.photos.faults.int().to(module.device), reduce_op="max")
         self.photos.faults.copy_(faults)
