@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 from PIL import Image
 
 from fast_nst.errors import UserError
+from fast_nst.inference.engines import onnx_session
 from fast_nst.inference.instance_norms import Norm, find_norms
 from fast_nst.inference.onnx_validation import read_model
 
@@ -38,10 +38,7 @@ class SteadyModel:
 
     def __init__(self, path: Path, weights: np.ndarray, stabilize: float, threads: int | None = None) -> None:
         graph, self.norms = with_memory(read_model(path)[0])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads or 0, 3
-        providers = ["CPUExecutionProvider"]
-        self.session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=providers)
+        self.session = onnx_session(graph, threads)
         self.weights, self.stabilize = weights, stabilize
         self.memory = {name: np.zeros((1, 1, 1, 1), np.float32) for norm in self.norms for name in _inputs(norm)}
         self.before: np.ndarray | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
+from onnx import ModelProto
 
 from fast_nst.errors import UserError
 from fast_nst.inference.onnx_validation import Signature, read_model
@@ -61,13 +62,10 @@ class OnnxRuntime:
     def __init__(self, path: Path, threads: int | None = None, provider: str | None = None) -> None:
         self.path = path
         model, self.signature = read_model(path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = usable_cores() if threads is None else threads
-        options.log_severity_level = 4  # errors are raised, and not printed as well
         available = onnxruntime.get_available_providers()
         wanted = available if provider is None else [name for name in available if short_name(name) in (provider, CPU)]
         try:
-            self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=wanted)
+            self.session = onnx_session(model, threads, wanted)
         except Exception as error:  # onnxruntime's errors share no base class
             raise UserError(f"{path} is not an ONNX model that onnxruntime can run; export it again") from error
         self.provider = next(name for name in map(short_name, self.session.get_providers()) if name not in REMOTE)
@@ -140,6 +138,24 @@ class OpenVino:
         if shape is not None:
             network.reshape({"image": list(shape)})
         return core.compile_model(network, self.provider.upper(), self._config).create_infer_request()
+
+
+def onnx_session(
+    model: ModelProto, threads: int | None, providers: Sequence[str] = (f"CPU{SUFFIX}",), arena: bool = True
+) -> onnxruntime.InferenceSession:
+    """onnxruntime's session for a model.
+
+    Args:
+        model: a model that ``read_model`` returned, or a part of one.
+        threads: processor threads; None is all cores that the process may use.
+        providers: onnxruntime's names, best first.
+        arena: whether the session keeps memory between pictures.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores() if threads is None else threads
+    options.enable_cpu_mem_arena = arena
+    options.log_severity_level = 4  # errors are raised, and not printed as well
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=list(providers))
 
 
 def usable_cores() -> int:

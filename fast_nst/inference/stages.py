@@ -21,6 +21,7 @@ import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from fast_nst.errors import UserError
+from fast_nst.inference.engines import onnx_session
 from fast_nst.inference.instance_norms import Norm, find_norms
 
 POINTWISE = {"Add", "Sub", "Mul", "Div", "Relu", "Cast", "QuantizeLinear", "DequantizeLinear"}
@@ -250,10 +251,8 @@ def _value(name: str, kind: int, shape: list[int | None] | None) -> ValueInfoPro
 
 
 def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """One thread, as tiles are what threads share out; and no arena, as each stage would keep its own."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level, options.enable_cpu_mem_arena = 1, 3, False
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    """One thread, as the threads share the tiles; no arena, as each stage would keep one of its own."""
+    return onnx_session(model, 1, arena=False)
 
 
 def to_float32(model: ModelProto) -> ModelProto:

@@ -141,7 +141,7 @@ def test_squares_above_the_range_of_float16_do_not_overflow():
     assert (found == 200).all()  # sqrt((196^2 + 204^2) / 2) = 200.04
 
 
-def test_int8_quantises_the_weights_of_all_but_two_convolutions_by_channel_in_7_bits(models):
+def test_int8_quantizes_the_weights_of_all_but_two_convolutions_by_channel_in_7_bits(models):
     graph = onnx.load(models["int8"]).graph
     weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
     makers = {node.output[0]: node for node in graph.node}
