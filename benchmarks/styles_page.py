@@ -69,10 +69,10 @@ def _spread(counts: list[int]) -> str:
 
 
 def gallery() -> str:
-    """A heading, the painting's title and licence, and a row of pictures for each style."""
+    """A heading, the painting's title and license, and a row of pictures for each style."""
     parts = []
     for name, style in shipped_styles().items():
-        line = f"{style.painter}, *{style.title}*, {style.year}; {style.licence}."
+        line = f"{style.painter}, *{style.title}*, {style.year}; {style.license}."
         parts.append(f"## {name}\n\n{line}\n\n![photograph, and strength 0.3, 0.6, 1 and 1.5](images/strengths/{name}.jpg)")
     return "\n\n".join(parts)
 

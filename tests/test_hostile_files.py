@@ -402,7 +402,7 @@ def test_titles_that_would_steer_the_terminal_are_shown_without_their_codes(mode
     card = {"style": {"file": "\x1b[2J\x1b]0;owned\x07 wave\u202e" + "x" * 10**5}}
     add_style(written(with_metadata(model, card=json.dumps(card)), tmp_path), "mine")
     known = json.loads((tmp_path / "library/mine/style.json").read_text())
-    known |= {"licence": "\x1b[31mred\r\nmore", "model": "/etc/passwd"}
+    known |= {"license": "\x1b[31mred\r\nmore", "model": "/etc/passwd"}
     (tmp_path / "library/mine/style.json").write_text(json.dumps(known))
     main(["styles"])
     shown = capsys.readouterr().out

@@ -91,14 +91,14 @@ def styles_table(styles: Mapping[str, Style]) -> str:
     rows = []
     for style in styles.values():
         painting = ", ".join(filter(None, (style.title, style.painter, style.year)))
-        rows.append((style.name, painting or "-", style.licence or ("added by you" if style.added else "-")))
+        rows.append((style.name, painting or "-", style.license or ("added by you" if style.added else "-")))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "\n".join(f"{name:<{widths[0]}}  {painting:<{widths[1]}}  {licence}" for name, painting, licence in rows)
+    return "\n".join(f"{name:<{widths[0]}}  {painting:<{widths[1]}}  {license}" for name, painting, license in rows)
 
 
 def styles_json(styles: Mapping[str, Style]) -> str:
     """A list of objects: name, painting, license, model and whether the user added the style."""
-    shown_fields = ("name", "title", "painter", "year", "licence", "added")
+    shown_fields = ("name", "title", "painter", "year", "license", "added")
     values = [{key: getattr(style, key) for key in shown_fields} | {"model": str(style.model)} for style in styles.values()]
     return json_format.dumps(values, indent=2)
 

@@ -60,7 +60,7 @@ class Style:
         model: the ONNX model that draws it.
         row: its row there.
         rows: the other shipped or own styles that the model draws as well.
-        title, painter, year, licence: of the painting, as far as known.
+        title, painter, year, license: of the painting, as far as known.
         added: whether the user added it.
     """
 
@@ -71,7 +71,7 @@ class Style:
     title: str = ""
     painter: str = ""
     year: str = ""
-    licence: str = ""
+    license: str = ""
     added: bool = False
 
 
@@ -274,7 +274,7 @@ def _read_added(folder: Path) -> Style | str:
         if not (os.path.isfile(path) and os.path.isfile(model)):  # a pipe would never end
             raise FileNotFoundError
         values = read_card(path)
-        about = ("title", "painter", "year", "licence")
+        about = ("title", "painter", "year", "license")
         known = {"row": str(values["row"])} | {key: _one_line(values.get(key, "")) for key in about}
         rows = tuple(map(str, values["rows"]))
     except (UserError, OSError, KeyError, TypeError):

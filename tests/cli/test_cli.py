@@ -350,7 +350,7 @@ def stopped_train(stopped):
 def test_styles_are_listed_as_json(capsys):
     main(["styles", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert {"name", "title", "painter", "year", "licence", "added", "model"} == set(found[0])
+    assert {"name", "title", "painter", "year", "license", "added", "model"} == set(found[0])
     assert "great_wave" in [style["name"] for style in found]
 
 
