@@ -222,7 +222,18 @@ def _images(picture: Picture, suffix: str) -> list[Image.Image]:
         images.append(Image.fromarray(np.dstack([frame.pixels, alpha])))
     if _plain(suffix) in WITHOUT_ALPHA:
         return [Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB") for image in images]
-    return images
+    return [_with_palette(image) for image in images] if _plain(suffix) == ".gif" and len(images) > 1 else images
+
+
+def _with_palette(image: Image.Image) -> Image.Image:
+    """``image`` in 255 colors and one for transparency, which every frame of a GIF needs to be cleared before the next."""
+    alpha, colors = np.asarray(image.getchannel("A")), image.convert("RGB").quantize(255)
+    indices = np.where(alpha < 128, np.uint8(255), np.asarray(colors))
+    result = Image.fromarray(indices)
+    palette = (colors.getpalette() or [])[:765]
+    result.putpalette(palette + [0] * (768 - len(palette)))
+    result.info["transparency"] = 255
+    return result
 
 
 def _fitting(options: dict[str, Any], suffix: str, notes: list[str]) -> dict[str, Any]:
@@ -260,5 +271,7 @@ def _animation(picture: Picture, images: list[Image.Image], suffix: str) -> dict
     images[1:] = [image if image.size == images[0].size else image.resize(images[0].size) for image in images[1:]]
     together |= {"append_images": images[1:], "duration": [round(frame.milliseconds) for frame in picture.frames]}
     if _plain(suffix) == ".gif":
-        together["disposal"] = 2
+        together |= {"disposal": 2, "optimize": False}
+    if _plain(suffix) == ".webp" and images[0].mode == "RGBA":
+        together["kmax"] = 1  # whole frames: libwebp loses the transparency of some that are stored as differences
     return together | ({} if picture.metadata.loop is None else {"loop": picture.metadata.loop})

@@ -53,10 +53,9 @@ def open_checked(source: Source, name: str | Path, limit: int | None = None) -> 
     if not isinstance(source, bytes):
         check_readable(source, "picture")
     limit, notes = MAX_PIXELS if limit is None else limit, []
-    with _one_sentence(source, name, limit):
-        with _opened(source, limit, notes) as image:
-            check_size(image, name, limit)
-            yield image, notes
+    with _one_sentence(source, name, limit), _opened(source, limit, notes) as image:
+        check_size(image, name, limit)
+        yield image, notes
 
 
 def check_size(image: Image.Image, name: str | Path, limit: int, frames: int = 1) -> None:

@@ -1,16 +1,14 @@
-"""Films, by PyAV: one drawn anew picture by picture, and new ones from pictures, or live from a camera's.
+"""Films drawn anew picture by picture, and films from a camera's pictures (PyAV).
 
-A film that is drawn anew keeps its sound, frame times and range of colours.
-
-One picture is in memory at a time. A film that was held sideways is turned upright, as players show it. The result is H.264
-(MPEG-4 where that encoder is absent) in the container that its name asks for.
+A film that is drawn anew keeps its sound, its frame times and the meaning of its colors. Pictures are as players show them:
+turned or mirrored by the display matrix, with square pixels, in standard dynamic range. One of them is in memory at a time.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,251 +17,208 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from fast_nst.errors import UserError
+from fast_nst.errors import UserError, escape_name
+from fast_nst.imaging.film_writer import Colors, Film, load_av
+from fast_nst.imaging.hdr import is_hdr, to_standard_range
 from fast_nst.imaging.images import RESAMPLING
 from fast_nst.imaging.opening import MAX_PIXELS
-from fast_nst.system.files import atomic_path
+from fast_nst.system.files import check_readable
+from fast_nst.system.signals import StopSignals
 
 if TYPE_CHECKING:
     import av
 
-FILMS = {".mp4", ".mkv", ".mov", ".m4v", ".webm", ".avi"}
-WRITTEN_FILMS = {".mp4", ".mkv", ".mov", ".m4v"}
-FULL_RANGE, YUV, YUV_FULL = 2, "yuv420p", "yuvj420p"
+WRITTEN_FILMS = {".mp4", ".mkv", ".mov", ".m4v", ".webm"}
+FILMS = WRITTEN_FILMS | {".avi", ".3gp", ".mts", ".m2ts", ".wmv"}
+DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,asf,gif"  # FFmpeg has others that open further files
+BT709 = Colors(matrix=1, range=1, primaries=1, transfer=1)
+LIVE_FILMS = (".mjpeg", ".avi", ".mp4", ".mkv", ".mov")
+RATE = 30  # pictures a second of a camera's film
 Draw = Callable[[np.ndarray], np.ndarray]
-
-FILM_SUFFIXES = {".mp4", ".mkv", ".mov"}
-
-RATE = 30  # places a second in a film
-MJPEG, H264 = "mjpeg", "libx264"
-LIVE_FILMS = {".mjpeg": MJPEG, ".avi": MJPEG, ".mp4": H264, ".mkv": H264, ".mov": H264}
-OPTIONS = {MJPEG: {"qmin": "2", "qmax": "4"}, H264: {"preset": "veryfast", "crf": "20"}}
 Show = Callable[[np.ndarray, float], bool]  # a picture and its seconds -> whether to go on
 
 
 def is_film(path: str | Path | None) -> bool:
-    """Whether ``path`` is a film's by its name."""
+    """Whether ``path`` has a film's suffix."""
     return path is not None and Path(path).suffix.lower() in FILMS
 
 
 def redraw_film(source: Path, target: Path, draw: Draw, long_side: int | None = None, max_pixels: int | None = None) -> int:
     """Write ``source`` with every picture drawn anew to ``target``, which appears whole or not at all.
 
+    What is left out is told on standard error: pictures that cannot be decoded, sound that ``target`` cannot hold.
+
     Args:
+        source: a film, or a GIF.
         draw: uint8 RGB (H, W, 3) -> the same shape; called in the order of the film.
         long_side: reduce the longer side of the pictures to so many pixels first.
         max_pixels: refuse larger pictures; None is ``MAX_PIXELS``.
     Returns:
         the number of pictures.
     Raises:
-        UserError: no PyAV, a film that cannot be read or whose sound does not fit into ``target``, too large pictures.
+        UserError: no PyAV, a film of which no picture can be decoded, too large pictures, an unwritable target.
+        Stopped: a signal came; nothing is left of ``target``.
     """
-    with _opened(source) as given, atomic_path(target) as temporary, _errors_of(source, target), ExitStack() as stack:
-        made = stack.enter_context(load_av().open(str(temporary), "w"))
-        first = _first_picture(source)
-        if first.width * first.height > (MAX_PIXELS if max_pixels is None else max_pixels):
-            raise UserError(f"{source} has pictures of {first.width}x{first.height}; allow them with --max_pixels")
-        video = _new_video(made, given.streams.video[0], first, long_side)
-        sounds = {stream.index: made.add_stream_from_template(stream) for stream in given.streams.audio}
-        count = _redraw(given, made, video, sounds, draw, long_side)
-        made.mux(video.encode())
-    return count
-
-
-def _redraw(
-    given: av.container.InputContainer,
-    made: av.container.OutputContainer,
-    video: av.VideoStream,
-    sounds: dict[int, av.AudioStream],
-    draw: Draw,
-    long_side: int | None,
-) -> int:
-    source, count = given.streams.video[0], 0
-    with tqdm(total=source.frames or None, unit="frame") as bar:
-        for packet in given.demux(source, *given.streams.audio):
-            if packet.stream.type == "audio":
-                if packet.dts is not None:  # the last, empty packet of a stream
-                    packet.stream = sounds[packet.stream.index]
-                    made.mux(packet)
-                continue
-            for frame in packet.decode():
-                made.mux(video.encode(_encodable(draw(upright(frame, long_side)), frame, video)))
-                bar.update()
-                count += 1
-    return count
-
-
-def upright(frame: av.VideoFrame, long_side: int | None) -> np.ndarray:
-    """The picture in ``frame`` as players show it, uint8 RGB (H, W, 3)."""
-    pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-    if long_side is None or max(pixels.shape) <= long_side:
-        return np.ascontiguousarray(pixels)
-    height, width = _size(pixels.shape[0], pixels.shape[1], long_side)
-    return np.asarray(Image.fromarray(pixels).resize((width, height), RESAMPLING))
-
-
-def _encodable(pixels: np.ndarray, frame: av.VideoFrame, video: av.VideoStream) -> av.VideoFrame:
-    """``pixels`` cut to even sides, in the colours and at the time of ``frame``."""
-    picture = load_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels[: video.height, : video.width]), format="rgb24")
-    picture = picture.reformat(
-        format=video.pix_fmt, dst_colorspace=frame.colorspace, dst_color_range=frame.color_range or None
-    )
-    picture.pts, picture.time_base = frame.pts, frame.time_base
-    return picture
-
-
-def _new_video(
-    made: av.container.OutputContainer, given: av.VideoStream, first: av.VideoFrame, long_side: int | None
-) -> av.VideoStream:
-    codec = "libx264" if "libx264" in load_av().codecs_available else "mpeg4"
-    options = {"crf": "18"} if codec == "libx264" else {"q": "3"}
-    video = made.add_stream(codec, rate=given.average_rate or 25, options=options)
-    height, width = first.height, first.width
-    if round(first.rotation / 90) % 2:
-        height, width = width, height
-    height, width = _size(height, width, long_side)
-    video.width, video.height = width - width % 2, height - height % 2
-    video.pix_fmt = YUV_FULL if first.color_range == FULL_RANGE else YUV
-    video.codec_context.time_base = given.time_base
-    video.codec_context.color_range, video.codec_context.colorspace = first.color_range, first.colorspace
-    return video
-
-
-def _size(height: int, width: int, long_side: int | None) -> tuple[int, int]:
-    if long_side is None or max(height, width) <= long_side:
-        return height, width
-    scale = long_side / max(height, width)
-    return max(2, round(height * scale)), max(2, round(width * scale))
-
-
-def _first_picture(source: Path) -> av.VideoFrame:
-    with _opened(source) as given:
-        frame = next(given.decode(video=0), None)
-        if frame is None:
-            raise UserError(f"{source} holds no pictures; is it a film?")
-        return frame
+    limit, notes = MAX_PIXELS if max_pixels is None else max_pixels, []
+    first = _first_picture(source, limit)
+    with open_film(source) as given, StopSignals(), _errors_of_writing(target):
+        video, sounds = given.streams.best("video"), [] if target.suffix.lower() == ".gif" else given.streams.audio
+        size = upright(first, long_side, video.sample_aspect_ratio).shape[:2]
+        rate = video.average_rate or 25
+        film = Film(target, size, rate, time_base=video.time_base, colors=_colors(first), sounds=sounds)
+        with film, tqdm(total=video.frames or None, unit="frame") as bar:
+            for packet in _packets(given, [video, *sounds], notes):
+                if packet.stream.type == "audio":
+                    film.add_sound(packet)
+                    continue
+                for frame in _decoded(packet, notes):
+                    _check_size(frame, source, limit)
+                    film.add(draw(upright(frame, long_side, video.sample_aspect_ratio)), frame.pts)
+                    bar.update()
+        notes += film.left_out
+        if len(given.streams.audio) > len(sounds):
+            notes.append(f"its sound is left out, as {target.suffix} holds none")
+    for note in dict.fromkeys(notes):
+        print(f"{escape_name(source)}: {note}", file=sys.stderr)
+    return bar.n
 
 
 @contextmanager
-def _opened(source: Path) -> Iterator[av.container.InputContainer]:
-    av = load_av()
-    if not source.is_file():
-        raise UserError(f"no film at {source}; check the path")
-    with _errors_of(source, None), av.open(str(source)) as container:
-        if not container.streams.video:
-            raise UserError(f"{source} holds no pictures; is it a film?")
-        yield container
+def open_film(source: Path) -> Iterator[av.container.InputContainer]:
+    """A film in a container of ``DEMUXERS``, whatever it is called, that opens no other file.
 
-
-@contextmanager
-def _errors_of(source: Path, target: Path | None) -> Iterator[None]:
-    """FFmpeg's errors as sentences about the film."""
-    try:
-        yield
-    except load_av().FFmpegError as error:
-        hint = f", or its sound does not fit into {target.suffix} (try .mkv)" if target else ""
-        raise UserError(f"cannot read {source} as a film: {error.strerror or error}; it is damaged{hint}") from error
-
-
-def load_av() -> av:
-    """PyAV, or a UserError that tells how to get it."""
-    try:
-        import av
-    except ImportError as error:
-        raise UserError("films and cameras need PyAV: pip install 'fast_nst[video]'") from error
-    return av
-
-
-class Film:
-    """A film in the making: a context manager; the file appears when the block ends, whatever ends it.
-
-    Args:
-        path: the file to write.
-        size: (height, width); rounded down to even numbers, which the encoders need. Other pictures are resized.
-        rate: pictures a second.
-        keep: begin with so many pictures of the film that lies there already.
     Raises:
-        UserError: no PyAV, or a suffix that is no film's.
+        UserError: no such file, or no film.
     """
-
-    def __init__(self, path: str | Path, size: tuple[int, int], rate: int = 25, keep: int = 0) -> None:
-        check_film(path)
-        self.path, self.rate, self.keep = Path(path), rate, keep
-        self.height, self.width = (side - side % 2 for side in size)
-
-    def __enter__(self) -> Film:
-        import av
-
-        with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self.path))
-            self._container = stack.enter_context(av.open(str(temporary), "w"))
-            codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-            self._stream = self._container.add_stream(codec, self.rate)
-            self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuv420p"
-            for pixels in itertools.islice(read_film(self.path), self.keep) if self.keep and self.path.exists() else ():
-                self.add(pixels)
-            self._stack = stack.pop_all()
-        return self
-
-    def add(self, pixels: np.ndarray) -> None:
-        """Append a picture, uint8 RGB (H, W, 3)."""
-        import av
-
-        if pixels.shape[:2] != (self.height, self.width):
-            pixels = np.asarray(Image.fromarray(pixels).resize((self.width, self.height), Image.Resampling.BICUBIC))
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-
-    def __exit__(self, *_: object) -> None:
-        self._container.mux(self._stream.encode())
-        self._stack.close()
-
-
-def check_film(path: str | Path) -> None:
-    """Raise a UserError where no film can be written to ``path`` by its suffix, or PyAV is absent."""
-    if Path(path).suffix.lower() not in FILM_SUFFIXES:
-        raise UserError(
-            f"cannot write a film to {path}: choose a name that ends in one of {' '.join(sorted(FILM_SUFFIXES))}"
-        )
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise UserError("a film needs PyAV: pip install 'fast_nst[video]'") from error
+    av = load_av()
+    check_readable(source, "film")
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
+    with open(source, "rb") as file:
+        try:
+            container = av.open(file, options=options)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"cannot read {escape_name(source)} as a film: {reason}; it is damaged or no film") from error
+        with container:
+            if not container.streams.video:
+                raise UserError(f"{escape_name(source)} holds no pictures; is it a film?")
+            yield container
 
 
 def read_film(path: str | Path) -> Iterator[np.ndarray]:
     """The pictures of a film, uint8 RGB (H, W, 3)."""
-    import av
-
-    with av.open(str(path)) as container:
+    with open_film(Path(path)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+            yield upright(frame)
+
+
+def upright(frame: av.VideoFrame, long_side: int | None = None, aspect: Fraction | None = None) -> np.ndarray:
+    """The picture in ``frame`` as players show it, uint8 RGB (H, W, 3); angles between quarter turns are not made.
+
+    Args:
+        long_side: reduce the longer side to so many pixels where it is larger.
+        aspect: width of a pixel by its height; others than 1 become square by enlarging one side.
+    """
+    a, b, c, d = _display_matrix(frame)
+    pixels, sideways = _rgb(frame), abs(b) + abs(c) > abs(a) + abs(d)
+    if sideways:
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    height, width = pixels.shape[:2]
+    if aspect and aspect != 1:
+        aspect = 1 / aspect if sideways else aspect
+        height, width = (height, round(width * aspect)) if aspect > 1 else (round(height / aspect), width)
+    if long_side is not None and max(height, width) > long_side:
+        scale = long_side / max(height, width)
+        height, width = max(2, round(height * scale)), max(2, round(width * scale))
+    if (height, width) == pixels.shape[:2]:
+        return np.ascontiguousarray(pixels)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), RESAMPLING))
 
 
 @contextmanager
 def live_film(target: Path) -> Iterator[Show]:
-    """A film in the making: MJPEG or H.264 by its name; whole when the block ends well."""
-    stream, last = None, -1
+    """A film of pictures with their seconds, at most ``RATE`` of them a second; it appears when the block ends well."""
+    last = -1
 
     def show(pixels: np.ndarray, seconds: float) -> bool:
-        nonlocal stream, last
-        stream = stream or _live_stream(container, target, *pixels.shape[:2])
-        place = round(seconds * RATE)
-        if place > last:
-            even = np.ascontiguousarray(pixels[: stream.height, : stream.width])
-            frame = load_av().VideoFrame.from_ndarray(even, format="rgb24")
-            frame.pts, frame.time_base, last = place, Fraction(1, RATE), place
-            container.mux(stream.encode(frame))
+        nonlocal last
+        if (place := round(seconds * RATE)) > last:
+            film.add(pixels, place)
+            last = place
         return True
 
-    with atomic_path(target) as temporary, load_av().open(str(temporary), "w") as container:
+    with Film(target, rate=RATE, live=True) as film:
         yield show
-        container.mux(stream.encode())
 
 
-def _live_stream(container: av.container.OutputContainer, target: Path, height: int, width: int) -> av.VideoStream:
-    codec = LIVE_FILMS[target.suffix.lower()]
-    codec = codec if codec in load_av().codecs_available else "mpeg4"
-    stream = container.add_stream(codec, rate=RATE, options=OPTIONS.get(codec, {}))
-    stream.width, stream.height = width - width % 2, height - height % 2
-    stream.pix_fmt = "yuvj420p" if codec == MJPEG else "yuv420p"
-    return stream
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
+    if is_hdr(int(frame.color_trc)):
+        return to_standard_range(frame.to_ndarray(format="rgb48le"), int(frame.color_trc))
+    return frame.to_ndarray(format="rgb24")
+
+
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """(a, b, c, d) with which players move a pixel: x' = a x + c y, y' = b x + d y."""
+    matrix = next((bytes(side) for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), None)
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
+    return a, b, c, d
+
+
+def _colors(frame: av.VideoFrame) -> Colors:
+    if is_hdr(int(frame.color_trc)):
+        return BT709
+    return Colors(*map(int, (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)))
+
+
+def _first_picture(source: Path, limit: int) -> av.VideoFrame:
+    with open_film(source) as given:
+        video = given.streams.best("video")
+        for packet in _packets(given, [video], []):
+            for frame in _decoded(packet, []):
+                _check_size(frame, source, limit)
+                return frame
+    raise UserError(f"cannot read {escape_name(source)} as a film: none of its pictures can be decoded; it is damaged")
+
+
+def _check_size(frame: av.VideoFrame, source: Path, limit: int) -> None:
+    if frame.width * frame.height > limit:
+        name = escape_name(source)
+        raise UserError(f"{name} has pictures of {frame.width}x{frame.height}; allow them with --max_pixels")
+
+
+def _packets(
+    given: av.container.InputContainer, streams: Sequence[av.stream.Stream], notes: list[str]
+) -> Iterator[av.Packet]:
+    """The packets of ``streams`` up to the end, or to where the film is cut off."""
+    packets = given.demux(*streams)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (load_av().FFmpegError, OSError) as error:
+            notes.append(f"it cannot be read to its end ({error.strerror or error}); what came before is kept")
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def _decoded(packet: av.Packet, notes: list[str]) -> list[av.VideoFrame]:
+    try:
+        return packet.decode()
+    except load_av().FFmpegError as error:
+        notes.append(f"some of its pictures cannot be decoded ({error.strerror or error}), and are left out")
+        return []
+
+
+@contextmanager
+def _errors_of_writing(target: Path) -> Iterator[None]:
+    """FFmpeg's errors as a sentence about the new film; those of the old one are caught where it is read."""
+    try:
+        yield
+    except load_av().FFmpegError as error:
+        raise UserError(
+            f"cannot write {escape_name(target)}: {error.strerror or error}; choose another ending, .mkv holds most"
+        ) from error

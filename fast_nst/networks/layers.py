@@ -146,13 +146,13 @@ class SmoothUpsampleConvNorm(UpsampleConvNorm):
     mode = "bilinear"
 
 
-class Picture(nn.Module):
+class ToRGB(nn.Module):
     """The last convolution, the mixing of its channels to RGB, and the photograph's way past the network; one row a style.
 
-    y = colour[s] conv(x) + shift[s] + gate[s] * photo
+    y = color[s] conv(x) + shift[s] + gate[s] * photo
 
-    The matrix ``colour`` (3, K) gives every style a palette of its own, which scales of shared channels alone cannot: with
-    K = 3, patches of the same wrong colours showed in every style. The row ``identity`` has colour 0, shift 0 and gate 1,
+    The matrix ``color`` (3, K) gives every style a palette of its own, which scales of shared channels alone cannot: with
+    K = 3, patches of the same wrong colors showed in every style. The row ``identity`` has color 0, shift 0 and gate 1,
     not the learnt ones: alone, it returns the photograph exactly. A new network starts near grey, where the loss network
     sees pictures rather than noise.
 
@@ -168,26 +168,26 @@ class Picture(nn.Module):
         self.conv = BorderedConv(inputs, channels, kernel, bias=False)
         with torch.no_grad():
             self.conv.weight.mul_(0.5)
-        colour = torch.eye(3) if channels == 3 else nn.init.orthogonal_(torch.empty(3, channels))
-        self.colour = nn.Parameter(colour.repeat(len(styles), 1, 1))
+        color = torch.eye(3) if channels == 3 else nn.init.orthogonal_(torch.empty(3, channels))
+        self.color = nn.Parameter(color.repeat(len(styles), 1, 1))
         self.shift = nn.Parameter(torch.full((len(styles), 3), 0.5))
         self.gate = nn.Parameter(torch.zeros(len(styles), 3))
         self.register_buffer("painted", torch.tensor([float(name != IDENTITY) for name in styles]), persistent=False)
 
     def forward(self, x: Tensor, photos: Tensor, style: Tensor) -> Tensor:
         painted = style * self.painted  # (B, S)
-        colour = (painted @ self.colour.flatten(1)).unflatten(1, (3, -1))
+        color = (painted @ self.color.flatten(1)).unflatten(1, (3, -1))
         gate = painted @ self.gate + (style - painted).sum(1, keepdim=True)  # (B, 3)
-        picture = (colour @ self.conv(x).flatten(2)).view(photos.shape)  # (B, 3, K) @ (B, K, H*W)
+        picture = (color @ self.conv(x).flatten(2)).view(photos.shape)  # (B, 3, K) @ (B, K, H*W)
         return picture + (painted @ self.shift)[..., None, None] + gate[..., None, None] * photos
 
     @torch.no_grad()
-    def recolour(self, row: int, change: Tensor, offset: Tensor) -> None:
-        """Move the colours x of one row's pictures to ``change`` x + ``offset``.
+    def recolor(self, row: int, change: Tensor, offset: Tensor) -> None:
+        """Move the colors x of one row's pictures to ``change`` x + ``offset``.
 
         Exact but for the photograph's way past the network, of which the diagonal of ``change`` is all that fits the gate.
         """
-        self.colour[row] = change @ self.colour[row]
+        self.color[row] = change @ self.color[row]
         self.shift[row] = change @ self.shift[row] + offset
         self.gate[row] *= change.diagonal()
 

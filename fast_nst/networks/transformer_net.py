@@ -33,16 +33,16 @@ from fast_nst.errors import UserError, unknown
 from fast_nst.networks.layers import (
     CoarseStage,
     ConvNorm,
-    Picture,
     Residual,
     SmoothUpsampleConvNorm,
+    ToRGB,
     UpsampleConvNorm,
     set_borders,
 )
 from fast_nst.style_rows import IDENTITY, is_style, row_weights
 
 MIN_SIDE = 16
-TABLES = {"scale", "shift", "colour", "gate"}  # parameters with a row for each style
+TABLES = {"scale", "shift", "color", "gate"}  # parameters with a row for each style
 MAX_STYLES = 1024
 
 
@@ -63,7 +63,7 @@ class JohnsonNet(nn.Module):
         self.up = nn.ModuleList(
             [UpsampleConvNorm(4 * width, 2 * width, 3, styles), UpsampleConvNorm(2 * width, width, 3, styles)]
         )
-        self.out = Picture(width, 3, 9, names)
+        self.out = ToRGB(width, 3, 9, names)
         set_borders(self, "reflect")
 
     def forward(self, photos: Tensor, style: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class FastNet(nn.Module):
         self.to_half = SmoothUpsampleConvNorm(width, half, 3, styles)
         self.merge = ConvNorm(2 * half, half, 3, styles)
         self.to_full = SmoothUpsampleConvNorm(half, full, 3, styles)
-        self.out = Picture(full, full, 3, names)
+        self.out = ToRGB(full, full, 3, names)
 
     def forward(self, photos: Tensor, style: Tensor) -> Tensor:
         photos = _padded(photos, self.unit)
@@ -157,7 +157,7 @@ class TransformerNet(nn.Module):
         return self.config["styles"]
 
     @property
-    def painted_rows(self) -> list[int]:
+    def style_rows(self) -> list[int]:
         """The rows of styles: all but ``identity`` and strong ones."""
         return [row for row, name in enumerate(self.styles) if is_style(name, self.styles)]
 
@@ -172,10 +172,10 @@ class TransformerNet(nn.Module):
         """
         height, width = images.shape[-2:]
         if style is None:
-            style = self.mixture([self.painted_rows[-1]] * images.shape[0], like=images)
+            style = self.style_weights([self.style_rows[-1]] * images.shape[0], like=images)
         return self.net(images, style)[..., :height, :width]
 
-    def mixture(self, rows: Tensor | Sequence[int], strengths: Tensor | float = 1.0, *, like: Tensor) -> Tensor:
+    def style_weights(self, rows: Tensor | Sequence[int], strengths: Tensor | float = 1.0, *, like: Tensor) -> Tensor:
         """Style weights (B, S), a row for each picture at a strength of its own; see ``style_rows.row_weights``.
 
         Args:
@@ -188,32 +188,44 @@ class TransformerNet(nn.Module):
         weights = [row_weights(name, strength, self.styles) for name, strength in zip(names, strengths, strict=True)]
         return torch.tensor(weights, dtype=torch.float32).to(like.device)
 
-    def recolour(self, row: int, change: Tensor, offset: Tensor) -> None:
-        """See ``Picture.recolour``."""
-        self.net.out.recolour(row, change, offset)
+    def recolor(self, row: int, change: Tensor, offset: Tensor) -> None:
+        """See ``ToRGB.recolor``."""
+        self.net.out.recolor(row, change, offset)
 
-    def tables(self) -> dict[str, nn.Parameter]:
+    def style_parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that hold a row for each style, by name."""
         return {name: value for name, value in self.named_parameters() if name.rpartition(".")[2] in TABLES}
 
 
-def rearranged(network: TransformerNet, rows: Mapping[str, str]) -> TransformerNet:
-    """The same convolutions with other rows: the name of a new row -> the row of ``network`` that it copies."""
+def with_rows(network: TransformerNet, rows: Mapping[str, Tensor]) -> TransformerNet:
+    """The same convolutions with other rows: the name of a new row -> its weights (S,) of the rows of ``network``."""
     result = TransformerNet(network.config["preset"], network.config["width"], list(rows))
-    copied = [network.styles.index(source) for source in rows.values()]
-    tables = {name: table[copied] for name, table in network.tables().items()}
+    mixing = torch.stack(list(rows.values()))  # (new S, S)
+    tables = {name: torch.tensordot(mixing, table, 1) for name, table in network.style_parameters().items()}
     result.load_state_dict(network.state_dict() | tables)
     return result
+
+
+def copy_rows(network: TransformerNet, rows: Mapping[str, str]) -> TransformerNet:
+    """The same convolutions with other rows: the name of a new row -> the row of ``network`` that it copies."""
+    return with_rows(network, {name: one_row(network, source) for name, source in rows.items()})
+
+
+def one_row(network: TransformerNet, style: str) -> Tensor:
+    """The weights that are 1 for the row ``style`` and 0 for all others, shape (S,)."""
+    weights = torch.zeros(len(network.styles))
+    weights[network.styles.index(style)] = 1
+    return weights
 
 
 def with_preset(network: TransformerNet, preset: str) -> TransformerNet:
     """A network of ``preset`` and the same width and rows, with every tensor that has the same name and shape in both."""
     result = TransformerNet(preset, network.config["width"], network.styles)
     state = result.state_dict()
-    known = {
-        name: value for name, value in network.state_dict().items() if name in state and value.shape == state[name].shape
-    }
-    result.load_state_dict(state | {name: network.state_dict()[name] for name in same})
+    for name, value in network.state_dict().items():
+        if name in state and state[name].shape == value.shape:
+            state[name] = value
+    result.load_state_dict(state)
     return result
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fast_nst.errors import Stopped, UserError
+from fast_nst.imaging.film_writer import Film, check_film
 from fast_nst.imaging.images import SUFFIXES, load_image, save_image
 from fast_nst.imaging.sheets import labelled_sheet
-from fast_nst.imaging.video import Film, check_film
+from fast_nst.imaging.video import read_film
 from fast_nst.optimization.multiscale import Callback, Optimization
 from fast_nst.runs.card import card_of_optimization, readme_of_optimization
 from fast_nst.runs.checkpoints import newest_whole, write_checkpoint
@@ -143,7 +145,9 @@ def _callbacks(optimization: Optimization, folder: RunFolder, stack: ExitStack) 
         callbacks.append(SaveSnapshots(folder.stages, settings.save_every))
     if settings.video:
         shown = -(-optimization.iteration // settings.video_every)  # pictures of the steps before the present one
-        film = stack.enter_context(Film(settings.video, optimization.sizes[-1], keep=shown))
+        film = stack.enter_context(Film(settings.video, optimization.sizes[-1], keep_partial=True))
+        for pixels in islice(read_film(settings.video), shown) if shown and Path(settings.video).exists() else ():
+            film.add(pixels)
         callbacks.append(lambda now: film.add(now.pixels()) if now.iteration % settings.video_every == 0 else None)
     return callbacks
 

@@ -22,7 +22,7 @@ from fast_nst.networks.weights import load_network
 from fast_nst.runs.config import listed
 from fast_nst.settings.train import TrainSettings
 from fast_nst.style_rows import IDENTITY
-from fast_nst.training.fine_tuning import Start, closest_start, grown, refresh, same_style, strengthened
+from fast_nst.training.fine_tuning import Start, add_strong_rows, add_styles, choose_start, rescale_kernels, same_style
 from fast_nst.training.module import StyleTransferModule, compile_networks
 
 PREVIEWS, PREVIEW_SIZE = 4, 384
@@ -85,23 +85,25 @@ def _network(
         return TransformerNet(settings.preset or DEFAULT_PRESET, settings.width, [IDENTITY, *paintings])
     base = load_network(settings.base)
     if settings.width not in (None, base.config["width"]):
-        raise UserError(f"the base {settings.base} has width {base.config['width']}, not {settings.width}; leave --width out")
+        raise UserError(
+            f"the base {settings.base} has width {base.config['width']}, not {settings.width}; leave --width out"
+        )
     if settings.preset not in (None, base.config["preset"]):
         base = with_preset(base, settings.preset)
     if settings.finetune == "strong":
-        return strengthened(base, list(paintings))
-    network = grown(base, _starts(base, paintings, criterion, dataset), settings.finetune == "norm")
-    if settings.finetune == "all" and settings.optimizer.refresh:
-        refresh(network)
+        return add_strong_rows(base, list(paintings))
+    network = add_styles(base, _starts(base, paintings, criterion, dataset), settings.finetune == "norm")
+    if settings.finetune == "all" and settings.optimizer.rescale_kernels:
+        rescale_kernels(network)
     return network
 
 
 def _starts(
     base: TransformerNet, paintings: dict[str, torch.Tensor], criterion: PerceptualLoss, dataset: Photos | Scenes
 ) -> dict[str, Start]:
-    """Each painting's own row where the base has it, otherwise the nearest of the base's in the painting's colours."""
+    """Each painting's own row where the base has it, otherwise a mixture of the base's rows in its colors."""
     photos, starts = torch.stack([dataset[position] for position in range(START_PHOTOS)]), {}
     for style, (name, painting) in enumerate(paintings.items()):
         known = name in base.styles
-        starts[name] = same_style(name) if known else closest_start(base, criterion, style, painting, photos)
+        starts[name] = same_style(base, name) if known else choose_start(base, criterion, style, painting, photos)
     return starts

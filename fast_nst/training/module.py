@@ -1,12 +1,12 @@
 """Training of a TransformerNet: Johnson et al. (2016), sec. 4.1, with Lightning.
 
-A step, read aloud, is the method: stylise photographs, judge them under the loss network, follow the gradient.
+A step, read aloud, is the method: stylize photographs, judge them under the loss network, follow the gradient.
 
-Departures from the paper: Muon instead of Adam for the kernels; the style weight rises over the first part of the run and
-the learning rate falls over the whole of it, so that a short run keeps the photograph and a long one ends clean. One network
-learns several styles, in turn (Dumoulin et al. 2017), and every strength between the photograph and beyond the style: a
-picture of strength t is drawn by t of the style's row and 1 - t of ``identity``, and judged with t^2 of the style weight. The
-style weight of each style is steered to a structure target (``structure_target``).
+Departures from the paper: Muon instead of Adam for the kernels; without a base, the style weight rises over the first part
+of the run, so that a short run keeps the photograph; the learning rate falls over the whole of it, so that a long one ends
+clean. One network learns several styles, in turn (Dumoulin et al. 2017), and every strength between the photograph and
+beyond the style: a picture of strength t is drawn by t of the style's row and 1 - t of ``identity``, and judged with t^2 of
+the style weight. The style weight of each style is steered to a structure target (``structure_target``).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class StyleTransferModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
-        self.rows = network.painted_rows if rows is None else list(rows)
+        self.rows = network.style_rows if rows is None else list(rows)
         self.__dict__["criterion"] = criterion
         self.usual = MAX_STRENGTH if beyond else 1.0  # strength of most pictures
         self.random = (1.0, MAX_STRENGTH) if beyond else (0.0, 1.0, MAX_STRENGTH)  # equal shares fall between neighbours
@@ -86,7 +86,7 @@ class StyleTransferModule(pl.LightningModule):
         return {"loss": terms.total, "terms": means, "pictures": pictures.detach()}
 
     def _follow_structure(self, structure: Tensor) -> None:
-        """Steer the style weights by structure r (B,) of this step's pictures, those at the usual strength, on all devices."""
+        """Steer the style weights by structure r (B,) of the pictures at the usual strength, on all devices."""
         style, strengths = self._choices(len(structure))
         usual = (strengths == self.usual).to(structure.device)
         style = style.to(structure.device)
@@ -95,14 +95,14 @@ class StyleTransferModule(pl.LightningModule):
         self.structure_target.update(style[usual], structure[usual])
 
     def pictures(self, photos: Tensor, network: Network | None = None) -> Tensor:
-        """``photos`` (B, 3, H, W) in [0, 1] at this step's styles and strengths, by ``network`` (default: the module's own)."""
+        """``photos`` (B, 3, H, W) in [0, 1] at this step's styles and strengths, by ``network`` or the module's own."""
         photos = photos.contiguous(memory_format=torch.channels_last)
         style, strengths = self._choices(len(photos))
         network = self.network if network is None else network
-        return network(photos, self.network.mixture(torch.tensor(self.rows)[style], strengths, like=photos))
+        return network(photos, self.network.style_weights(torch.tensor(self.rows)[style], strengths, like=photos))
 
     def terms(self, pictures: Tensor, photos: Tensor, criterion: Criterion | None = None) -> LossTerms:
-        """The objective on this step's ``pictures`` of ``photos``, by ``criterion`` (default: the module's own)."""
+        """The objective on this step's ``pictures`` of ``photos``, by ``criterion`` or the module's own."""
         photos = photos.contiguous(memory_format=torch.channels_last)
         style, strengths = (value.to(photos.device) for value in self._choices(len(photos)))
         shares = self.style_share() * strengths.square() * self.structure_target.factors(style)
@@ -123,7 +123,7 @@ class StyleTransferModule(pl.LightningModule):
         """``photos`` (B, 3, H, W) of any size under the style picture ``style``, outside of training."""
         self.network.eval()
         photos = photos.to(self.device)
-        weights = self.network.mixture([self.rows[style]] * len(photos), self.usual, like=photos)
+        weights = self.network.style_weights([self.rows[style]] * len(photos), self.usual, like=photos)
         pictures = self.network.forward(photos, weights)  # past torch.compile: every photo has its own size
         self.network.train()
         return pictures
@@ -157,7 +157,7 @@ class StyleTransferModule(pl.LightningModule):
         return FIRST_STYLE_SHARE + (1 - FIRST_STYLE_SHARE) * self.global_step / ramp
 
     def configure_optimizers(self) -> dict:
-        rate, rows = self.settings.learning_rate, {id(table) for table in self.network.tables().values()}
+        rate, rows = self.settings.learning_rate, {id(table) for table in self.network.style_parameters().values()}
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         shared = [parameter for parameter in trained if id(parameter) not in rows]
         groups = [

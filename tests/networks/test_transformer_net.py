@@ -133,8 +133,8 @@ def test_rows_of_two_styles_draw_different_pictures_in_one_batch():
     torch.nn.init.normal_(network.net.to_full.norm.shift)
     photo = torch.rand(1, 3, 24, 24).expand(2, -1, -1, -1)
     with torch.no_grad():
-        both = network(photo, network.mixture([0, 1], like=photo))
-        second = network(photo[:1], network.mixture([1], like=photo))
+        both = network(photo, network.style_weights([0, 1], like=photo))
+        second = network(photo[:1], network.style_weights([1], like=photo))
     assert not torch.allclose(both[0], both[1], atol=1e-3)
     torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-4)
 
@@ -144,14 +144,14 @@ def test_strength_0_returns_the_photograph_whatever_was_learnt(preset):
     network = scrambled(TransformerNet(preset, 12, styles=["identity", "waves"]))
     photo = torch.rand(2, 3, 33, 46)
     with torch.no_grad():
-        untouched = network(photo, network.mixture([1, 1], torch.tensor([0.0, 1.0]), like=photo))
+        untouched = network(photo, network.style_weights([1, 1], torch.tensor([0.0, 1.0]), like=photo))
     torch.testing.assert_close(untouched[0], photo[0], atol=1e-6, rtol=0)
     assert (untouched[1] - photo[1]).abs().mean() > 0.05
 
 
 def test_rows_mix_linearly_with_identity_making_up_the_rest():
     network = TransformerNet("fast", 12, styles=["waves", "identity", "night"])
-    weights = network.mixture([0, 2], torch.tensor([0.25, 1.5]), like=torch.zeros(1))
+    weights = network.style_weights([0, 2], torch.tensor([0.25, 1.5]), like=torch.zeros(1))
     torch.testing.assert_close(weights, torch.tensor([[0.25, 0.75, 0], [0, -0.5, 1.5]]))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from fast_nst.cli.main import main
 from fast_nst.errors import PartlyDone, UserError
-from fast_nst.imaging.video import Film
+from fast_nst.imaging.film_writer import Film
 from fast_nst.settings.stylize import StylizeSettings
 from fast_nst.stylize import camera
 from fast_nst.stylize.camera import Seen, draw_camera

@@ -11,7 +11,8 @@ from pillow_heif import register_heif_opener
 from fast_nst.cli.main import main
 from fast_nst.errors import PartlyDone, UserError
 from fast_nst.imaging.images import load_image, save_image
-from fast_nst.imaging.video import Film, read_film
+from fast_nst.imaging.film_writer import Film
+from fast_nst.imaging.video import read_film
 from fast_nst.settings.stylize import StylizeSettings
 from fast_nst.stylize import jobs, stylizer
 from fast_nst.stylize.jobs import plan, tag_of

@@ -24,13 +24,13 @@ from fast_nst.inference.model import Model
 from fast_nst.losses.perceptual import PerceptualLoss
 from fast_nst.networks.layers import ConvNorm
 from fast_nst.networks.tensor_files import read_checkpoint, read_tensors, write_tensors
-from fast_nst.networks.transformer_net import TransformerNet, rearranged
+from fast_nst.networks.transformer_net import TransformerNet, copy_rows, with_preset
 from fast_nst.networks.weights import load_network, save_network
 from fast_nst.runs.folder import RunFolder
 from fast_nst.settings.train import LossSettings, OptimizerSettings, TrainSettings
 from fast_nst.stylize.stylizer import Stylizer
 from fast_nst.training.callbacks import Previews
-from fast_nst.training.fine_tuning import closest_start, grown, refresh, strengthened
+from fast_nst.training.fine_tuning import add_strong_rows, add_styles, choose_start, rescale_kernels
 from fast_nst.training.module import StyleTransferModule, compile_networks
 from fast_nst.training.run import Run, train
 from fast_nst.training.trainer import has_bfloat16
@@ -151,7 +151,9 @@ def test_settings_that_came_after_a_run_are_no_reason_not_to_resume_it(tmp_path)
     folder, old = RunFolder(tmp_path, "a"), {"seed": 1, "optimizer": {"muon": True}}
     folder.claim(old, resume=False, overwrite=False)
     folder.release()
-    folder.check(old | {"loss_border": 16, "optimizer": {"muon": True, "refresh": True}}, resume=True, overwrite=False)
+    folder.check(
+        old | {"loss_border": 16, "optimizer": {"muon": True, "rescale_kernels": True}}, resume=True, overwrite=False
+    )
     for changed, name in ((old | {"seed": 2}, "seed"), (old | {"optimizer": {"muon": False}}, "optimizer.muon")):
         with pytest.raises(UserError, match=f"had another {name}"):
             folder.check(changed, resume=True, overwrite=False)
@@ -250,7 +252,7 @@ def test_one_network_learns_several_paintings(tiny_settings, tmp_path, without_e
 @pytest.fixture(scope="module")
 def tiny_base(finished_run: Run) -> Path:
     """A base with two styles beside identity, as small as the finished run."""
-    network = rearranged(load_network(finished_run.folder.path), {"identity": "identity", "a": "finished", "b": "finished"})
+    network = copy_rows(load_network(finished_run.folder.path), {"identity": "identity", "a": "finished", "b": "finished"})
     path = finished_run.folder.path.parent / "tiny_base.safetensors"
     save_network(network, path)
     return path
@@ -262,9 +264,9 @@ def test_fine_tuning_the_norms_leaves_the_base_as_it_was(tiny_settings, tiny_bas
     assert mine.styles == ["identity", "a", "b", "mine"]
     told = run.card["base"]
     assert (told["name"], told["file"], told["finetune"]) == ("tiny_base.safetensors", "tiny_base.safetensors", "norm")
-    torch.testing.assert_close(rearranged(mine, {name: name for name in base.styles}).state_dict(), base.state_dict())
-    old_row = base.tables()["net.trunk.0.first.norm.scale"][1]
-    assert not torch.allclose(mine.tables()["net.trunk.0.first.norm.scale"][3], old_row, atol=1e-4)
+    torch.testing.assert_close(copy_rows(mine, {name: name for name in base.styles}).state_dict(), base.state_dict())
+    old_row = base.style_parameters()["net.trunk.0.first.norm.scale"][1]
+    assert not torch.allclose(mine.style_parameters()["net.trunk.0.first.norm.scale"][3], old_row, atol=1e-4)
 
 
 def test_fine_tuning_all_keeps_the_new_style_alone(tiny_settings, tiny_base, without_export):
@@ -286,29 +288,51 @@ def noisy_base() -> TransformerNet:
 
 
 def test_a_new_style_starts_from_the_one_that_comes_nearest(lite, noisy_base):
-    painting, photos = torch.rand(3, 64, 64), torch.rand(2, 3, 32, 32)  # noise, as the painting is
+    painting, photos = torch.rand(3, 64, 64), torch.rand(2, 3, 160, 160)  # noise, as the painting is
     criterion = PerceptualLoss(lite, [painting], LossSettings())
-    assert closest_start(noisy_base, criterion, 0, painting, photos).style == "same"
+    weights = choose_start(noisy_base, criterion, 0, painting, photos).weights
+    assert weights.argmax() == noisy_base.styles.index("same")
+    assert weights.sum().item() == pytest.approx(1) and weights[0] == 0  # of styles alone
 
 
-def test_a_new_style_starts_in_the_colours_of_its_painting(lite):
+def test_a_painting_between_two_styles_starts_as_a_mixture_of_them(lite, noisy_base):
+    torch.manual_seed(0)
+    photos = torch.rand(2, 3, 160, 160)
+    half = 0.5 * photos[0] + 0.25  # as the rows at equal weights draw it
+    criterion = PerceptualLoss(lite, [half], LossSettings())
+    start = choose_start(noisy_base, criterion, 0, half, photos)
+    network = add_styles(noisy_base, {"mine": start}, only_rows=True)
+    pictures = network(photos, network.style_weights([network.styles.index("mine")] * 2, like=photos))
+    assert pictures.std().item() == pytest.approx(half.std().item(), rel=0.15)
+
+
+def test_a_base_of_another_preset_gives_what_fits(tiny_base):
+    base = load_network(tiny_base)
+    other = with_preset(base, "johnson" if base.config["preset"] != "johnson" else "fast")
+    assert other.styles == base.styles and other.config["preset"] != base.config["preset"]
+    fast = with_preset(TransformerNet("deep", 12, base.styles), "fast")
+    deep = with_preset(fast, "deep")
+    torch.testing.assert_close(deep.net.merge.state_dict(), fast.net.merge.state_dict())
+
+
+def test_a_new_style_starts_in_the_colors_of_its_painting(lite):
     torch.manual_seed(3)
     painting = torch.rand(3, 64, 64) * torch.tensor([0.2, 0.1, 0.4]).view(3, 1, 1) + torch.tensor([0.7, 0.2, 0.1]).view(
         3, 1, 1
     )
     base, photos = TransformerNet("fast", 12, ["identity", "other"]), torch.rand(4, 3, 32, 32)
     criterion = PerceptualLoss(lite, [painting], LossSettings())
-    network = grown(base, {"mine": closest_start(base, criterion, 0, painting, photos)}, only_rows=True)
+    network = add_styles(base, {"mine": choose_start(base, criterion, 0, painting, photos)}, only_rows=True)
     means = {
-        name: network(photos, network.mixture([row] * 4, like=photos)).mean((0, 2, 3))
+        name: network(photos, network.style_weights([row] * 4, like=photos)).mean((0, 2, 3))
         for row, name in enumerate(network.styles)
     }
     assert torch.allclose(means["mine"], painting.mean((1, 2)), atol=0.03)
     assert not torch.allclose(means["other"], painting.mean((1, 2)), atol=0.1)
 
 
-@pytest.mark.parametrize("preset", ["fast", "johnson"])
-def test_refreshed_kernels_are_as_long_as_new_ones_and_draw_the_same(preset):
+@pytest.mark.parametrize("preset", ["fast", "deep", "johnson"])
+def test_rescaled_kernels_are_as_long_as_new_ones_and_draw_the_same(preset):
     torch.manual_seed(0)
     network, new, photo = TransformerNet(preset, 12), TransformerNet(preset, 12), torch.rand(1, 3, 48, 40)
     blocks = [block for block in network.modules() if isinstance(block, ConvNorm)]
@@ -317,14 +341,14 @@ def test_refreshed_kernels_are_as_long_as_new_ones_and_draw_the_same(preset):
             parameter.data *= 3 + number
     with torch.no_grad():
         before = network(photo)
-        refresh(network)
+        rescale_kernels(network)
         torch.testing.assert_close(network(photo), before, rtol=0, atol=2e-3)
     fresh = [block for block in new.modules() if isinstance(block, ConvNorm)]
     for block, other in zip(blocks, fresh, strict=True):
         assert block.conv.weight.norm().item() == pytest.approx(other.conv.weight.norm().item(), rel=0.15)
 
 
-def test_a_base_that_is_trained_as_a_whole_is_refreshed_unless_told_otherwise(
+def test_a_base_that_is_trained_as_a_whole_is_rescaled_unless_told_otherwise(
     tiny_settings, tiny_base, tmp_path, without_export
 ):
     def kernels(network: TransformerNet) -> list[torch.Tensor]:
@@ -341,22 +365,24 @@ def test_a_base_that_is_trained_as_a_whole_is_refreshed_unless_told_otherwise(
         kernel.data *= 3
     save_network(base, tmp_path / "b.safetensors")
     long = lengths("row", finetune="norm")
-    assert lengths("as_it_was", optimizer=OptimizerSettings(refresh=False)) == pytest.approx(long, rel=0.1)
-    assert all(new < 0.6 * old for new, old in zip(lengths("refreshed"), long, strict=True))
+    assert lengths("as_it_was", optimizer=OptimizerSettings(rescale_kernels=False)) == pytest.approx(long, rel=0.1)
+    assert all(new < 0.6 * old for new, old in zip(lengths("rescaled"), long, strict=True))
 
 
 def test_strong_rows_start_as_the_style_itself(tiny_base):
     base, photo = load_network(tiny_base), torch.rand(1, 3, 32, 40)
     with torch.no_grad():
-        for table in base.tables().values():
+        for table in base.style_parameters().values():
             table.add_(0.1 * torch.randn_like(table))
-    network = strengthened(base, ["b"])
+    network = add_strong_rows(base, ["b"])
     assert network.styles == ["identity", "a", "b", "b@1.5"]
-    assert [network.styles[row] for row in network.painted_rows] == ["a", "b"]
+    assert [network.styles[row] for row in network.style_rows] == ["a", "b"]
     for strength in (0.5, 1.0, 1.25, 1.5):
-        expected = base(photo, base.mixture([2], min(strength, 1.0), like=photo))
-        torch.testing.assert_close(network(photo, network.mixture([2], strength, like=photo)), expected, atol=1e-4, rtol=0)
-    assert network.mixture([2], 1.5, like=photo).tolist() == [[0, 0, 0, 1]]
+        expected = base(photo, base.style_weights([2], min(strength, 1.0), like=photo))
+        torch.testing.assert_close(
+            network(photo, network.style_weights([2], strength, like=photo)), expected, atol=1e-4, rtol=0
+        )
+    assert network.style_weights([2], 1.5, like=photo).tolist() == [[0, 0, 0, 1]]
 
 
 def test_strong_rows_learn_alone_and_are_drawn_by_the_exported_model(tiny_settings, tiny_base, tmp_path):
@@ -367,8 +393,10 @@ def test_strong_rows_learn_alone_and_are_drawn_by_the_exported_model(tiny_settin
     run = train(TrainSettings(**settings, finetune="strong"))
     base, network = load_network(tiny_base), load_network(run.folder.path)
     assert network.styles == ["identity", "a", "b", "a@1.5", "b@1.5"]
-    torch.testing.assert_close(rearranged(network, {name: name for name in base.styles}).state_dict(), base.state_dict())
-    scale, start = (net.tables()["net.trunk.0.first.norm.scale"] for net in (network, strengthened(base, ["a", "b"])))
+    torch.testing.assert_close(copy_rows(network, {name: name for name in base.styles}).state_dict(), base.state_dict())
+    scale, start = (
+        net.style_parameters()["net.trunk.0.first.norm.scale"] for net in (network, add_strong_rows(base, ["a", "b"]))
+    )
     assert not torch.allclose(scale[3], start[3], atol=1e-4) and not torch.allclose(scale[4], start[4], atol=1e-4)
     model = Model(run.folder.onnx)
     assert model.own == "b" and model.weights({"a": 1.0}, 1.25).tolist() == [0, 0.5, 0, 0.5, 0]
