@@ -2,7 +2,7 @@
 
 The model takes uint8 RGB ``image`` (B, H, W, 3) of any size from 16 x 16 up, and ``style``, a float32 weight for each row of
 the network (S,); it returns ``picture``, uint8 like the image. Scaling, clamping and rounding are inside. Its metadata hold
-its name, style, rows, the credits of the rows' paintings, and the training's card. A model whose pictures differ from
+its name, rows, own row, the credits of the rows' paintings, and the training's card. A model whose pictures differ from
 PyTorch's by more than 1/255 anywhere is not written.
 """
 
@@ -76,9 +76,9 @@ def export_onnx(
     if (written := opset_of(graph)) != opset:
         raise UserError(f"torch {torch.__version__} writes opset {written} instead of {opset}; choose --opset {written}")
     own = network.styles.index(name) if name in network.styles else network.style_rows[-1]
-    entries = {"name": name, "style": str((card or {}).get("style", name)), "own": network.styles[own]}
     details = {"rows": network.styles, "credits": credits or {}, "card": card or {}}
-    helper.set_model_props(graph, entries | {key: json.dumps(value) for key, value in details.items()})
+    texts = {key: json.dumps(value) for key, value in details.items()}
+    helper.set_model_props(graph, {"name": name, "own": network.styles[own], **texts})
     graph.doc_string = f"Feed-forward neural style transfer: {name}"
     with atomic_path(output) as temporary:
         onnx.save(graph, temporary)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,13 +15,14 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from fast_nst.errors import UserError
+from fast_nst.errors import UserError, escape_name
 from fast_nst.export.interface import description, with_floats, with_size
 from fast_nst.export.precision import to_float16, to_int8
 from fast_nst.export.report import ODD_SIZE, Pictures, Report, compare, find_pictures, measure, try_model, under_rows
 from fast_nst.inference.model import Model
 from fast_nst.settings.export import BASE, WEIGHTS, ExportSettings
 from fast_nst.system.files import atomic_path, check_new, check_readable, write_text
+from fast_nst.system.progress import announce
 
 REPORT, DESCRIPTION = ".report.json", ".json"
 MIN_PSNR = 30.0  # dB under which a model is written only with --force
@@ -39,7 +39,7 @@ def export_model(settings: ExportSettings) -> Report | None:
     for path in _outputs(settings):
         check_new(path, settings.overwrite)
     _check_checkpoint(settings.checkpoint)
-    _announce(f"loading {settings.checkpoint}")
+    announce(f"loading {escape_name(settings.checkpoint)}")
     if output.suffix == WEIGHTS:
         return _trace(settings, output)
     pictures = find_pictures(settings.precision, settings.data)
@@ -47,9 +47,9 @@ def export_model(settings: ExportSettings) -> Report | None:
         full, draft = Path(folder) / "fp32.onnx", Path(folder) / "draft.onnx"
         _trace(settings, full)
         if settings.precision != "fp32":
-            _announce(f"converting to {settings.precision}")
+            announce(f"converting to {settings.precision}")
         onnx.save(_converted(settings.precision, full, pictures), draft)
-        _announce("measuring")
+        announce("measuring")
         try_model(draft)
         report = measure(settings.precision, full, draft, pictures)
         if report.psnr is not None and report.psnr < MIN_PSNR and not settings.force:
@@ -75,10 +75,6 @@ def _check_checkpoint(source: str) -> None:
     """Raise a UserError unless ``source`` can be read; PyTorch, which takes seconds to import, is not needed for that."""
     if source != BASE:
         check_readable(Path(source, "last.ckpt") if os.path.isdir(source) else source, "checkpoint")
-
-
-def _announce(step: str) -> None:
-    print(f"{step} ...", file=sys.stderr, flush=True)
 
 
 def _trace(settings: ExportSettings, output: Path) -> None:

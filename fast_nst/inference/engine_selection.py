@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from fast_nst.inference.measuring import markdown_table, median_milliseconds, ps
 from fast_nst.inference.onnx_validation import Signature
 from fast_nst.system.files import write_text
 from fast_nst.system.machine import cpu_name, version_of
+from fast_nst.system.progress import announce
 
 __all__ = [
     "AUTO",
@@ -128,7 +128,7 @@ def engines_table(path: str | Path, threads: int | None = None) -> str:
 
     The last column is the PSNR of its picture to that of onnxruntime on the CPU.
     """
-    _announce("loading and timing the engines")
+    announce("loading and timing the engines")
     choices, engines = find_engines(), working_engines(path, threads)
     times = [_timed(engines, side) for side in SHOWN_SIDES]
     psnrs = _psnr_of(engines, _reference(engines, path, threads), SHOWN_SIDES[-1])
@@ -182,7 +182,7 @@ def _fastest(path: Path, threads: int | None, provider: str | None) -> Engine:
         return make_engine(known["engine"], path, threads, known["provider"])
     choices = [choice for choice in find_engines() if choice.exact and provider in (None, choice.provider)]
     if len(choices) > 1:
-        _announce(f"timing {len(choices)} engines, once for this model")
+        announce(f"timing {len(choices)} engines, once for this model")
     started = _started(choices, path, threads)
     engines = _matching(started, _reference(started, path, threads))
     if not engines:
@@ -191,10 +191,6 @@ def _fastest(path: Path, threads: int | None, provider: str | None) -> Engine:
     best = min(times, key=times.__getitem__)
     remember(entry, engine=best.name, provider=best.provider)
     return engines[best]
-
-
-def _announce(step: str) -> None:
-    print(f"{step} ...", file=sys.stderr, flush=True)
 
 
 def _started(choices: Iterable[Choice], path: Path, threads: int | None) -> dict[Choice, Engine]:

@@ -53,10 +53,10 @@ def test_statistics_over_megapixels_are_those_of_float64(johnson, tmp_path):
     np.testing.assert_allclose(variance.ravel(), values.var((0, 2, 3), np.float64), rtol=1e-5)
 
 
-def test_name_style_rows_credits_and_card_are_in_the_metadata(johnson):
+def test_name_rows_credits_and_card_are_in_the_metadata(johnson):
     metadata = johnson[1].metadata
     assert json.loads(metadata["rows"]) == ["style"] and json.loads(metadata["credits"]) == {}
-    assert metadata["name"] == "tiny" and metadata["style"] == "none"
+    assert metadata["name"] == "tiny" and metadata["own"] == "style"
     assert json.loads(metadata["card"]) == {"style": "none", "steps": 3}
 
 
