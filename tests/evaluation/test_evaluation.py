@@ -94,8 +94,9 @@ def test_a_second_network_is_loaded_only_if_asked_for(finished_run, painting, ph
     model = str(finished_run.folder.path)
     flags = ["--count", "1", "--size", "64", "--iterations", "0", "--output", str(tmp_path / "out")]
     main(["evaluate", model, "--style", painting, "--data", str(photos), *flags])
-    printed = capsys.readouterr().out
-    assert "structure" in printed and "second" not in printed and "n_photo" not in printed
+    printed, (row,) = capsys.readouterr().out, csv.DictReader((tmp_path / "out" / "table.csv").open())
+    assert "structure" in printed and "n_photo" not in printed and "second_style" not in printed
+    assert float(row["style"]) > 0 and row["second_style"] == ""
 
 
 def test_an_earlier_evaluation_is_not_replaced_unasked(finished_run, painting, photos, tmp_path, capsys):

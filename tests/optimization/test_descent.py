@@ -32,7 +32,8 @@ def scene() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def objective(lite, scene):
-    return PerceptualLoss(lite, [scene[1][0]], LossSettings(style_weight=3, tv_weight=0)).objective(scene[0])
+    settings = LossSettings(style_weight=3, tv_weight=0, content="squared", palette_weight=0)
+    return PerceptualLoss(lite, [scene[1][0]], settings).objective(scene[0])
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])

@@ -219,7 +219,7 @@ def test_more_total_variation_weight_makes_a_smoother_picture(settings):
         (["--learning_rate", "0"], "learning_rate needs to be between"),
         (["--output", "out.xyz"], "choose a name that ends in one of"),
         (["--output", "PHOTO/out.png"], "cannot write"),
-        (["--video", "out.gif"], "choose a name that ends in one of"),
+        (["--video", "out.txt"], "choose a name that ends in one of"),
         (["--loss_network", "vgg16", "--loss_weights", "absent.pth"], "no weight file at absent.pth"),
         (["--resume"], "nothing to resume"),
         (["--device", "cuda"], "needs a GPU"),
