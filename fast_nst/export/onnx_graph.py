@@ -63,7 +63,7 @@ def export_onnx(
         name: the model's name, in its metadata; the row of that name, or the last style, is the model's own.
         card: what is known of the training, in its metadata as JSON.
         opset: version of ONNX's operators.
-        credits: row -> title, painter, year and license of its painting, or what of these is known.
+        credits: row -> title, painter, year and license of its painting; None is what ``card`` has of these.
     Raises:
         UserError: ``output`` cannot be written, the packages here do not write or run ``opset``, or the exported model
             differs from PyTorch by more than 1/255.
@@ -76,7 +76,8 @@ def export_onnx(
     if (written := opset_of(graph)) != opset:
         raise UserError(f"torch {torch.__version__} writes opset {written} instead of {opset}; choose --opset {written}")
     own = network.styles.index(name) if name in network.styles else network.style_rows[-1]
-    details = {"rows": network.styles, "credits": credits or {}, "card": card or {}}
+    credits = credits_of(card or {}, network) if credits is None else credits
+    details = {"rows": network.styles, "credits": credits, "card": card or {}}
     texts = {key: json.dumps(value) for key, value in details.items()}
     helper.set_model_props(graph, {"name": name, "own": network.styles[own], **texts})
     graph.doc_string = f"Feed-forward neural style transfer: {name}"
@@ -99,7 +100,7 @@ def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | No
     path = find_weights(checkpoint)
     file = path.with_suffix(".json") if path.suffix == ".safetensors" else path.parent / "card.json"
     card = read_card(file) if path.suffix in (".ckpt", ".safetensors") and file.exists() else {}
-    credits = shipped_credits() if path == BASE_WEIGHTS else credits_of(card, network)
+    credits = shipped_credits() if path == BASE_WEIGHTS else None
     return export_onnx(network, output, name or str(card.get("name") or path.stem), card, opset, credits)
 
 

@@ -147,6 +147,13 @@ def test_a_model_that_onnxruntime_cannot_run_is_not_written(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_card_that_lists_another_number_of_paintings_gives_no_credits(johnson):
+    network = johnson[0]
+    assert onnx_graph.credits_of({"style": [{"file": "a.jpg"}]}, network) == {"style": {"title": "a.jpg"}}
+    for style in ([{"file": "a.jpg"}] * 2, [], None, "a.jpg", [{"name": "a"}]):
+        assert onnx_graph.credits_of({"style": style}, network) == {}
+
+
 def test_a_run_folder_exports_with_its_card_and_the_file_of_its_painting_as_credit(finished_run, tmp_path):
     export_checkpoint(finished_run.folder.path, tmp_path / "out.onnx")
     metadata = Stylizer(tmp_path / "out.onnx").metadata
