@@ -306,7 +306,7 @@ def test_the_judge_of_new_paintings_knows_the_painting_and_the_photograph(monkey
     as_painting = judge.row([to_tensor(painting)[None]], to_tensor(painting)[None])
     as_photo = judge.row([to_tensor(photo)[None]], to_tensor(painting)[None])
     assert as_painting["style"] == 0 < as_photo["style"]
-    assert as_photo["r relu3_3"] == pytest.approx(1) and as_painting["r relu3_3"] < 0.9
+    assert as_photo["r relu3_3"] > 0.95 and as_painting["r relu3_3"] < 0.9  # channels that are never active count as 0
 
 
 def test_flags_after_two_dashes_change_the_training_of_new_paintings(monkeypatch: pytest.MonkeyPatch) -> None:
