@@ -165,7 +165,7 @@ def test_a_run_killed_in_the_middle_of_every_kind_of_file_goes_on(forks, config,
     assert Stylizer(folder_of(arguments))(np.zeros((16, 16, 3), np.uint8)).shape == (16, 16, 3)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"])
 def test_a_signal_ends_the_run_after_its_step_and_tells_how_to_go_on(name, forks, config, uninterrupted):
     arguments = config(name, workers=1)
     assert forks.run(*arguments, noise=True, step=[5, [name]]) == 128 + getattr(signal, name)
@@ -247,7 +247,7 @@ def test_a_full_disk_stops_the_run_with_a_line_and_leaves_its_last_checkpoint(
     code = forks.run(*arguments, noise=True, disk=[str(small), size, str(kept)])
     if code == NO_DISK:
         pytest.skip("a disk cannot be mounted here")
-    (line,) = [line for line in forks.log.read_text().splitlines() if line]
+    (line,) = [line for line in forks.log.read_text().splitlines() if line.startswith("fast-nst: ")]
     assert code == 2 and re.match(FULL + " then --resume goes on from", line)
     assert forks.run(*arguments, "--checkpoints", str(kept), "--resume", noise=True) == 0, forks.log.read_text()
     in_the_end = config(f"full{size}")
