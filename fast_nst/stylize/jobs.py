@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Set
@@ -18,6 +19,7 @@ from fast_nst.stylize.library import find_styles
 from fast_nst.system.files import check_writable
 
 STANDARD = "-"
+GIF = ".gif"  # a picture that becomes a film, or a film that becomes a picture, where the output is called so
 ALL = "all"  # as a style: all of them, on one sheet
 MAX_NAME, MAX_TAG = 240, 100  # bytes of a file's name, of which systems allow 255, and of a style's part of it
 
@@ -40,6 +42,11 @@ class Job:
     def name(self) -> str:
         """The source in a message."""
         return "standard input" if self.source is None else escape_name(self.source)
+
+    @property
+    def is_film(self) -> bool:
+        """Whether a film is drawn anew, or a GIF into a film."""
+        return is_film(self.source) or (is_film(self.target) and self.source is not None)
 
     def fate(self, overwrite: bool) -> str:
         """What would happen to a target that exists; empty for a new one."""
@@ -69,7 +76,7 @@ def plan(settings: StylizeSettings) -> list[Job]:
         raise UserError(f"{named}; give photographs, or folders of them")
     alone = len(found) == 1 and not problems and not os.path.isdir(settings.inputs[0])
     if output is not None and alone and not os.path.isdir(output):
-        return [Job(found[0][0], _writable_name(output, is_film(found[0][0])))]
+        return [Job(found[0][0], _writable_name(output, found[0][0]))]
     if output is not None and (output.suffix.lower() in WRITABLE | WRITTEN_FILMS or os.path.isfile(output)):
         raise UserError(f"{len(found)} pictures need a folder as --output, got {escape_name(output)}")
     tag = tag_of(settings)
@@ -101,7 +108,11 @@ def tagged(path: Path, tag: str) -> Path:
     else:
         suffix = written_suffix(path.suffix)
     added = f".{tag}{suffix}"
-    return path.with_name(shortened(path.stem, MAX_NAME - len(os.fsencode(added))) + added)
+    room = MAX_NAME - len(os.fsencode(added))
+    if len(os.fsencode(path.stem)) <= room:
+        return path.with_name(path.stem + added)
+    number = hashlib.sha256(os.fsencode(path.stem)).hexdigest()[:8]  # two long names stay two
+    return path.with_name(f"{shortened(path.stem, room - 9)}-{number}{added}")
 
 
 def _found(source: str, recursive: bool, output: Path | None, problems: dict[Path, OSError]) -> Iterator[tuple[Path, Path]]:
@@ -130,7 +141,7 @@ def _is_tagged(picture: Path, styles: Set[str]) -> bool:
     stem, _, tag = picture.stem.rpartition(".")
     if not stem or not set(tag.split("-")) <= styles | {ALL}:
         return False
-    photos = picture.parent.glob(f"{glob.escape(stem)}*")
+    photos = picture.parent.glob(f"{glob.escape(stem[:40])}*")
     return any(tagged(photo, tag) == picture for photo in photos if photo.suffix.lower() in FOUND)
 
 
@@ -164,8 +175,10 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _writable_name(output: Path, film: bool = False) -> Path:
-    kind, written = ("film", WRITTEN_FILMS) if film else ("picture", WRITABLE)
+def _writable_name(output: Path, source: Path | None = None) -> Path:
+    kind, written = ("film", WRITTEN_FILMS | {GIF}) if is_film(source) else ("picture", WRITABLE)
+    if source is not None and source.suffix.lower() == GIF:
+        written = WRITABLE | WRITTEN_FILMS
     if output.suffix.lower() not in written:
         raise UserError(f"--output {escape_name(output)} has no {kind}'s ending; choose one of {' '.join(sorted(written))}")
     return output

@@ -17,8 +17,9 @@ from typing import TypeVar
 import numpy as np
 
 from fast_nst.errors import PartlyDone, UserError, escape_name, printable
-from fast_nst.imaging.frames import Picture, frames_with, read_picture, write_picture
-from fast_nst.imaging.video import is_film, redraw_film
+from fast_nst.imaging.frames import Picture, check_format, count_pixels, frames_with, read_picture, write_picture
+from fast_nst.imaging.opening import MAX_PIXELS
+from fast_nst.imaging.video import redraw_film
 from fast_nst.settings.stylize import StylizeSettings
 from fast_nst.stylize.effects import Mask
 from fast_nst.stylize.jobs import Job
@@ -43,7 +44,7 @@ class Pipeline:
     ) -> None:
         self.stylizer, self.mask, self.settings, self.writers = stylizer, mask, settings, writers
         self.batch: list[tuple[Job, Picture]] = []  # stills of one size that wait to be drawn together
-        self.writing: deque[tuple[Job, Future]] = deque()
+        self.writing: deque[tuple[Job, int, Future]] = deque()  # with their pixels
         self.written: list[Path] = []
         self.failures: list[str] = []
 
@@ -77,8 +78,8 @@ class Pipeline:
         for place, (job, picture) in enumerate(batch):
             with self._noting(job):
                 result = drawn[place] if drawn else draw_job(job, self.stylizer, picture, self.mask)
-                self.writing.append((job, self.writers.submit(write_job, job, result)))
-        while len(self.writing) > AHEAD:
+                self.writing.append((job, _pixels_of(result), self.writers.submit(write_job, job, result)))
+        while len(self.writing) > AHEAD or sum(pixels for _, pixels, _ in self.writing) > budget(self.settings):
             self._settle()
 
     def _film(self, job: Job) -> None:
@@ -88,7 +89,7 @@ class Pipeline:
         self.written.append(job.target)
 
     def _settle(self) -> None:
-        job, future = self.writing.popleft()
+        job, _, future = self.writing.popleft()
         with self._noting(job):
             future.result()
             self.written.append(job.target)
@@ -149,25 +150,49 @@ def _drawn_together(stylizer: Stylizer, stills: list[Picture], mask: Mask | None
 
 
 def ahead(
-    pool: ThreadPoolExecutor, function: Callable[[One], Other], items: Iterable[One], most: int = AHEAD
+    pool: ThreadPoolExecutor,
+    function: Callable[[One], Other],
+    items: Iterable[One],
+    weight: Callable[[One], int] = lambda item: 0,
+    budget: int = 0,
 ) -> Iterator[tuple[One, Future[Other]]]:
-    """Each of ``items`` with the future of ``function`` of it, in order; at most ``most`` are begun ahead of their turn."""
-    begun: deque[tuple[One, Future[Other]]] = deque()
+    """Each of ``items`` with the future of ``function`` of it, in order.
+
+    At most ``AHEAD`` are begun before their turn, and no more than weigh ``budget`` together.
+    """
+    begun: deque[tuple[int, tuple[One, Future[Other]]]] = deque()
     for item in items:
-        begun.append((item, pool.submit(function, item)))
-        if len(begun) >= most:
-            yield begun.popleft()
-    yield from begun
+        own = weight(item)
+        while begun and (len(begun) >= AHEAD or own + sum(other for other, _ in begun) > budget):
+            yield begun.popleft()[1]
+        begun.append((own, (item, pool.submit(function, item))))
+    yield from (pair for _, pair in begun)
+
+
+def budget(settings: StylizeSettings) -> int:
+    """Pixels that may wait to be drawn, and to be written."""
+    return MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
+
+
+def pixels_of_job(job: Job, settings: StylizeSettings) -> int:
+    """The pixels that reading ``job`` takes; 0 for a film, and for what cannot be read."""
+    return 0 if job.problem or job.is_film or job.source is None else count_pixels(job.source, settings.max_pixels)
+
+
+def _pixels_of(picture: Picture) -> int:
+    return sum(frame.pixels.size // 3 for frame in picture.frames)
 
 
 def read_job(job: Job, settings: StylizeSettings) -> Picture | None:
     """The picture of ``job``; None for a film, which is not read at once."""
     if job.problem:
         raise UserError(job.problem)
-    if is_film(job.source):
+    if job.is_film:
         return None
     source = _standard_input() if job.source is None else job.source
-    return read_picture(source, settings.size, settings.max_pixels, job.name)
+    picture = read_picture(source, settings.size, settings.max_pixels, job.name)
+    check_format(picture, job.target.suffix if job.target else picture.suffix)  # before it is drawn in vain
+    return picture
 
 
 def draw_job(job: Job, stylizer: Stylizer, picture: Picture, mask: Mask | None) -> Picture:

@@ -5,19 +5,30 @@ from __future__ import annotations
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from fast_nst.errors import PartlyDone, UserError
 from fast_nst.imaging.images import open_image
-from fast_nst.imaging.video import is_film
 from fast_nst.settings.stylize import StylizeSettings
 from fast_nst.stylize.camera import check_live_film, draw_camera
 from fast_nst.stylize.effects import Mask
 from fast_nst.stylize.jobs import ALL, Job, check_single, plan
 from fast_nst.stylize.library import PaintingAsStyle, parse_blend, plan_blend
-from fast_nst.stylize.pipeline import Pipeline, ahead, draw_job, naming, read_job, say, stylize_film, write_job
+from fast_nst.stylize.pipeline import (
+    Pipeline,
+    ahead,
+    budget,
+    draw_job,
+    naming,
+    pixels_of_job,
+    read_job,
+    say,
+    stylize_film,
+    write_job,
+)
 from fast_nst.stylize.style_sheet import StyleSheet
 from fast_nst.stylize.stylizer import Stylizer
 
@@ -83,7 +94,7 @@ def _stylize_one(stylizer: Stylizer, mask: Mask | None, job: Job, settings: Styl
     with naming(job):
         check_single(job, settings.overwrite)
         picture = read_job(job, settings)
-        if is_film(job.source):
+        if picture is None:
             stylize_film(job, stylizer, mask, settings)
         else:
             write_job(job, draw_job(job, stylizer, picture, mask))
@@ -96,7 +107,8 @@ def _stylize_many(stylizer: Stylizer, mask: Mask | None, jobs: list[Job], settin
         say(f"{len(jobs) - len(wanted)} pictures exist and are left alone; --overwrite replaces them")
     with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as writers:
         pipeline = Pipeline(stylizer, mask, settings, writers)
-        reading = ahead(readers, lambda job: read_job(job, settings), wanted)
+        weight = partial(pixels_of_job, settings=settings)
+        reading = ahead(readers, partial(read_job, settings=settings), wanted, weight, budget(settings))
         for job, picture in tqdm(reading, total=len(wanted), unit="picture"):
             pipeline.add(job, picture)
         pipeline.finish()

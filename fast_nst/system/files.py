@@ -157,7 +157,7 @@ def _check_name(path: Path) -> None:
         raise UserError(f"cannot write {escape_name(path)}: a path has no NUL character; choose another output path")
     if len(os.fsencode(path.name)) > MAX_NAME:
         raise UserError(
-            f"cannot write {escape_name(path)}: a file's name has at most {MAX_NAME} bytes; choose a shorter one"
+            f"cannot write {escape_name(path)}: File name too long, at most {MAX_NAME} bytes; choose a shorter one"
         )
     if os.path.isdir(path):
         raise UserError(f"cannot write {escape_name(path)}: it is a folder; name a file in it")
