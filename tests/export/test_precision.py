@@ -291,7 +291,8 @@ def test_a_model_of_float32_pixels_draws_the_same_picture(models, any_precision,
     onnx.checker.check_model(floats, full_check=True)
     assert {value.type.tensor_type.elem_type for value in (*floats.graph.input, *floats.graph.output)} == {TensorProto.FLOAT}
     assert not any(weight.data_type == TensorProto.UINT8 and weight.name == "largest" for weight in floats.graph.initializer)
-    assert np.abs(run_floats(floats, picture, weights) - full(picture, weights)).max() <= 0.51
+    rounding = 0.8 if any_precision == "fp16" else 0.51  # of a float to a byte; float16 has steps of 0.125 near 255
+    assert np.abs(run_floats(floats, picture, weights) - full(picture, weights)).max() <= rounding
 
 
 @pytest.mark.parametrize("size", [(48, 32), (39, 50)])
