@@ -109,7 +109,7 @@ def _bytes(values: np.ndarray) -> np.ndarray:
     if not np.issubdtype(values.dtype, np.floating):
         raise UserError(f"an array of {values.dtype} is no picture: uint8 in 0..255 or float in 0..1 is; convert it first")
     low, high = float(values.min()), float(values.max())
-    if not (-0.01 <= low and high <= 1.01):  # NaN is neither
+    if not (low >= -0.01 and high <= 1.01):  # so for NaN
         hint = "; divide it by 255" if 1 < high <= 255 and low >= 0 else "; scale it first"
         raise UserError(f"a float picture has values in [0, 1], got {low:.4g} to {high:.4g}{hint}")
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)

@@ -67,7 +67,7 @@ class Mask:
     told: bool = False
 
     def mismatch(self, width: int, height: int) -> str:
-        """The rest of a sentence about a picture of another aspect ratio than the mask's; empty for the same, or a second."""
+        """The end of a sentence about a picture of another aspect ratio than the mask's; empty for the same."""
         ratio = width * self.image.height / (height * self.image.width)
         if self.told or abs(np.log(ratio)) < SAME_ASPECT:
             return ""

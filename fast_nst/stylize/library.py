@@ -302,7 +302,8 @@ def find_model(path: str | Path) -> Path:
         models = sorted(Path(path).glob("[!.]*.onnx"))
         if not models:
             raise UserError(
-                f"no ONNX model in {path}; train to the end, or run fast-nst export {shlex.quote(str(path))} --output model.onnx"
+                f"no ONNX model in {path}; train to the end, or run "
+                f"fast-nst export {shlex.quote(str(path))} --output model.onnx"
             )
         return path / f"{path.resolve().name}.onnx" if path / f"{path.resolve().name}.onnx" in models else models[0]
     if not os.path.isfile(path):

@@ -176,7 +176,10 @@ def budget(settings: StylizeSettings) -> int:
 
 def pixels_of_job(job: Job, settings: StylizeSettings) -> int:
     """The pixels that reading ``job`` takes; 0 for a film, and for what cannot be read."""
-    return 0 if job.problem or job.is_film or job.source is None else count_pixels(job.source, settings.max_pixels)
+    with suppress(Exception):  # the reader tells what is wrong with a file
+        if not (job.problem or job.is_film or job.source is None):
+            return count_pixels(job.source, settings.max_pixels)
+    return 0
 
 
 def _pixels_of(picture: Picture) -> int:

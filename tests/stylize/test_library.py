@@ -1,11 +1,17 @@
 import json
+import os
+import re
+import shlex
+import stat
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fast_nst.cli.main import main
+from fast_nst.cli.main import arguments_for, main, parser_of
 from fast_nst.errors import UserError
 from fast_nst.export.onnx_graph import export_onnx
 from fast_nst.inference.model import Model
@@ -57,7 +63,7 @@ def test_every_shipped_style_is_a_row_of_the_shipped_model():
     assert len(shipped) == 9
     model = Model(library.SHIPPED / "base.onnx")
     assert {"identity", *shipped, *map(strong, shipped)} == set(model.rows)
-    assert all(style.title and style.painter and style.year and style.licence for style in shipped.values())
+    assert all(style.title and style.painter and style.year and style.license for style in shipped.values())
 
 
 def test_strength_0_of_a_shipped_style_is_the_photograph_exactly(pixels):
@@ -88,7 +94,7 @@ def test_styles_of_two_models_mix_as_light(model, pixels):
     assert np.abs(mixed.astype(int) - picture).max() <= 1  # both draw the same picture
 
 
-def test_half_white_and_half_black_light_is_the_grey_of_srgb():
+def test_half_white_and_half_black_light_is_the_gray_of_srgb():
 
     white, black = np.full((1, 1, 1, 3), 255, np.uint8), np.zeros((1, 1, 1, 3), np.uint8)
     assert mixed([(white, 0.5), (black, 0.5)]).ravel().tolist() == [188] * 3  # IEC 61966-2-1
@@ -202,11 +208,79 @@ def test_names_in_use_and_styles_that_are_not_there_are_one_line(model):
         remove_style("mien")
 
 
-def test_a_damaged_library_says_which_folder(model):
-    added = add_style(model, "mine")
-    (added.model.parent / "style.json").write_text("{")
-    with pytest.raises(UserError, match="is damaged; remove the folder"):
-        find_styles()
+def fifo(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGE = {
+    "no JSON": lambda folder: (folder / "style.json").write_text("{"),
+    "another form": lambda folder: (folder / "style.json").write_text("[]"),
+    "bytes": lambda folder: (folder / "style.json").write_bytes(bytes(range(256))),
+    "a folder as card": lambda folder: ((folder / "style.json").unlink(), (folder / "style.json").mkdir()),
+    "a pipe as card": lambda folder: fifo(folder / "style.json"),
+    "a pipe as model": lambda folder: fifo(folder / "model.onnx"),
+    "no model": lambda folder: (folder / "model.onnx").unlink(),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes there")
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_style_is_passed_over_and_told(model, damage, capsys):
+    """The kind: whatever is wrong with one folder, the others stay usable, and no command hangs."""
+    add_style(model, "good"), add_style(model, "mine")
+    damage(library.library() / "mine")
+    assert {"good", "great_wave"} <= set(find_styles()) and "mine" not in find_styles()
+    main(["styles"])
+    printed = capsys.readouterr()
+    assert "good" in printed.out and "mine" not in printed.out
+    assert printed.err.count("\n") == 1 and "is damaged; remove the folder" in printed.err
+    with pytest.raises(UserError, match="mine is damaged; remove the folder"):
+        find_style("mine")
+    add_style(model, "another")
+    remove_style("mine")
+    assert "mine" not in library.damaged_styles()
+
+
+def test_a_folder_never_replaces_a_style_that_ships(model):
+    add_style(model, "mine")
+    (library.library() / "mine").rename(library.library() / "great_wave")
+    assert find_style("great_wave") == library.shipped_styles()["great_wave"]
+    assert "is called as a style that ships" in library.damaged_styles()["great_wave"]
+    remove_style("great_wave")
+    assert not library.damaged_styles()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such rights there")
+def test_an_added_style_has_the_rights_of_its_library(model):
+    library.library().mkdir()
+    library.library().chmod(0o755)
+    folder = add_style(model, "mine").model.parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+
+
+def test_without_a_home_there_are_the_styles_that_ship(model, monkeypatch):
+    monkeypatch.delenv("FAST_NST_STYLES")
+    monkeypatch.setattr(library, "user_data_path", lambda *_, **__: Path("~/.local/share/fast_nst"))
+    assert set(find_styles()) == set(library.shipped_styles())
+    with pytest.raises(UserError, match="no home folder for a style library; set FAST_NST_STYLES"):
+        add_style(model)
+
+
+@pytest.mark.parametrize("name", ["my painting.jpg", "a.HEIC", "a.png"])
+def test_a_painting_given_as_a_style_is_told_both_commands(name):
+    with pytest.raises(UserError) as caught:
+        find_style(name)
+    commands = re.findall(r"fast-nst [^;]*?(?=  or |$)", str(caught.value))
+    for command in commands:
+        words = shlex.split(command)
+        assert name in words and arguments_for(parser_of(words[1]), words[2:])
+    assert len(commands) == 2
+
+
+def test_weights_given_as_a_style_are_told_the_export():
+    with pytest.raises(UserError, match=r"export it: fast-nst export 'my run/last.ckpt' --output last.onnx"):
+        find_style("my run/last.ckpt")
 
 
 def test_a_strength_out_of_range_is_refused(model):
