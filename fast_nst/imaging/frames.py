@@ -17,7 +17,7 @@ from PIL import Image
 
 from fast_nst.errors import ImageTooLarge, UserError
 from fast_nst.imaging.images import resize_long_side
-from fast_nst.imaging.metadata import WORDS, Metadata, read_metadata, without_maker_note
+from fast_nst.imaging.metadata import WORDS, Metadata, read_metadata, without_large_tags
 from fast_nst.imaging.opening import MAX_PIXELS, Source, check_size, open_checked
 from fast_nst.imaging.samples import decode, to_srgb
 from fast_nst.imaging.scanning import HEIF, SUFFIXES
@@ -242,9 +242,9 @@ def _fitting(options: dict[str, Any], suffix: str, notes: list[str]) -> dict[str
     for name, value in options.items():
         if _is_writable(suffix, name, value):
             kept[name] = value
-        elif name == "exif" and _is_writable(suffix, name, smaller := without_maker_note(value)):
+        elif name == "exif" and _is_writable(suffix, name, smaller := without_large_tags(value)):
             kept[name] = smaller
-            notes.append(f"its maker note does not fit into {suffix}, and is left out")
+            notes.append(f"the largest tags of its EXIF do not fit into {suffix}, and are left out")
         else:
             notes.append(f"its {WORDS[name]} does not fit into {suffix}, and is left out")
     return kept

@@ -13,7 +13,8 @@ from typing import Any
 
 from PIL import Image, ImageCms
 
-ORIENTATION, MAKER_NOTE, EXIF_IFD = 0x0112, 0x927C, 0x8769
+ORIENTATION, EXIF_IFD = 0x0112, 0x8769
+LARGE = 8192  # bytes of a tag
 RESOLUTION = (282, 283)
 STORAGE = {*range(254, 270), *range(273, 282), *range(284, 296), 297, 301, *range(317, 333), *range(338, 348)}
 STORAGE |= {*range(512, 533), 700, 34377, 34675}  # JPEG, YCbCr, XMP, Photoshop's resources, the color profile
@@ -61,11 +62,13 @@ def read_metadata(image: Image.Image, notes: list[str]) -> Metadata:
     return Metadata(_exif(image, notes), dpi, image.info.get("loop"), bool(image.info.get("icc_profile")))
 
 
-def without_maker_note(exif: bytes) -> bytes:
-    """``exif`` without what the camera's maker put there for itself, often its largest part."""
+def without_large_tags(exif: bytes) -> bytes:
+    """``exif`` without tags of over ``LARGE`` bytes: what a camera's maker put there for itself, thumbnails, long texts."""
     tags = Image.Exif()
     tags.load(exif)
-    tags.get_ifd(EXIF_IFD).pop(MAKER_NOTE, None)
+    for group in (tags, tags.get_ifd(EXIF_IFD)):
+        for tag in [tag for tag, value in group.items() if isinstance(value, bytes | str) and len(value) > LARGE]:
+            del group[tag]
     return tags.tobytes()
 
 

@@ -82,18 +82,19 @@ def test_what_two_formats_both_hold_goes_along_as_the_table_in_the_docs_says(sou
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
 def test_exif_too_large_for_a_format_is_dropped_with_a_note_and_never_the_picture(suffix):
     exif = exif_of()
-    exif[270] = "x" * 70_000
+    exif.get_ifd(0x8825)[29] = "x" * 70_000
     result, notes = stored(Picture([Frame(np.zeros((4, 4, 3), np.uint8))], metadata=Metadata(exif.tobytes())), suffix)
     assert result.size == (4, 4)
     assert notes == (["its EXIF does not fit into .jpg, and is left out"] if suffix == ".jpg" else [])
 
 
-def test_a_large_maker_note_goes_before_the_rest_of_the_exif():
+@pytest.mark.parametrize("tag", [0x927C, 0x9286, 270])
+def test_the_largest_tags_go_before_the_rest_of_the_exif(tag):
     exif = exif_of()
-    exif.get_ifd(0x8769)[0x927C] = bytes(70_000)
+    (exif if tag == 270 else exif.get_ifd(0x8769))[tag] = "x" * 70_000 if tag == 270 else bytes(70_000)
     result, notes = stored(Picture([Frame(np.zeros((4, 4, 3), np.uint8))], metadata=Metadata(exif.tobytes())), ".jpg")
     assert result.getexif()[33432] == "(c) somebody" and result.getexif().get_ifd(0x8825)[1] == "N"
-    assert notes == ["its maker note does not fit into .jpg, and is left out"]
+    assert notes == ["the largest tags of its EXIF do not fit into .jpg, and are left out"]
 
 
 @pytest.mark.parametrize("value", [0, float("nan"), float("inf"), -3, 4294967295.0, "72\0"])
