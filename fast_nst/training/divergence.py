@@ -1,11 +1,11 @@
-"""Divergence: a training that goes wrong is seen within 50 steps, and goes on from its last good state at a lower rate.
+"""Divergence of a training: detected within 50 steps, and answered by a rollback to the last good state at a lower rate.
 
-Each step leaves three numbers on its device. Every ``LOOK_EVERY`` steps these, the norm of the weights and three statistics
-of the last pictures come over together: one synchronisation in ten steps, and no second forward pass. Processes that train
-together look at the mean of their numbers, and so decide alike.
+Each step keeps its terms on its device. Every ``CHECK_EVERY`` steps these, the norm of the weights and three statistics of
+the last pictures are read together: one synchronization in ten steps, and no second forward pass. Processes that train
+together read the mean of their numbers, and so decide alike.
 
-A sign compares a run with itself, and counts only when three looks show it. What a healthy run shows at its start (grey
-pictures, little structure, a style weight that rises) is none, since nothing can be lost that was never there.
+A sign of divergence compares a run with itself, and counts only when three checks show it. What a healthy run shows at its
+start (gray pictures, little structure, a style weight that rises) is no sign, since it follows no better state.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ from torch.nn.utils import get_total_norm
 from fast_nst.errors import UserError
 from fast_nst.runs.state_schema import Misfit, either, entries, flag, moments_schema, number, several, tensor_like, whole
 
-LOOK_EVERY, SNAPSHOT_EVERY = 10, 50  # steps
+CHECK_EVERY, SNAPSHOT_EVERY = 10, 50  # steps
 SIGNS = ("weights", "objective", "flat", "outside", "lost")
-LOOKS = 3  # that must show a sign
+CHECKS = 3  # that must show a sign
 ROLLBACKS, RATE_CUT = 3, 0.25
-EXPLODED, GROWN = 3.0, 1.3  # times the best objective so far; times the norm of the weights of MEMORY looks before
-MEMORY = 5  # looks
-FLAT, FLAT_SHARE = 0.02, 0.2  # spread of a picture of one colour: in units of [0, 1], and as a share of its photograph's
+EXPLODED, GROWN = 3.0, 1.3  # times the best objective so far; times the norm of the weights of MEMORY checks before
+MEMORY = 5  # checks
+FLAT, FLAT_SHARE = 0.02, 0.2  # spread of a picture of one color: in units of [0, 1], and as a share of its photograph's
+SAVED_NAMES = {"has_contrast": "lively"}  # of attributes that checkpoints call otherwise
 OUTSIDE = 0.7  # share of the values at or beyond black and white, over that of the photographs
 USUAL_STRUCTURE, LOST = 0.25, 0.1  # structure r that a run has had, and has lost
 
 
-class Look(NamedTuple):
-    """What is seen of a run: medians over the last steps, the weights, and the last pictures.
+class Stats(NamedTuple):
+    """Statistics of a run: medians over the last steps, the norm of the weights, and the last pictures.
 
     ``objective`` is content and style under the full style weight, ``style`` the latter alone; ``weights`` is the norm of
-    all weights. Of the pictures: ``flat``, the share that are of one colour though their photographs are not;
+    all weights. Of the pictures: ``flat``, the share that are of one color though their photographs are not;
     ``brightness``, their mean; ``outside``, the share of values at or beyond black and white, over the photographs' share.
     """
 
@@ -57,70 +58,70 @@ class Look(NamedTuple):
 
 
 @dataclass
-class Signs:
-    """Tells a run that diverges from one that learns, look by look.
+class DivergenceDetector:
+    """Tells a run that diverges from one that learns.
 
     Attributes:
-        weights: norms of the weights at the last looks, the oldest first.
+        weights: norms of the weights at the last checks, the oldest first.
         best: the lowest objective so far.
-        first_style: the style term at the first look.
-        structure: what structure r usually is, smoothed over healthy looks.
-        lively: whether pictures of more than one colour were seen.
-        counts: for each sign, looks that showed it less those that did not.
+        first_style: the style term at the first check.
+        structure: what structure r usually is, smoothed over healthy checks.
+        has_contrast: whether pictures of more than one color were seen.
+        counts: for each sign, checks that showed it less those that did not.
     """
 
     weights: list[float] = field(default_factory=list)
     best: float = float("inf")
     first_style: float = float("inf")
     structure: float = 0.0
-    lively: bool = False
+    has_contrast: bool = False
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
-    def calm(self) -> bool:
-        """Whether the last look showed no sign, nor did enough of those before."""
+    def is_healthy(self) -> bool:
+        """Whether the last check showed no sign, nor did enough of those before."""
         return not any(self.counts.values())
 
-    def see(self, look: Look) -> str | None:
-        """Take ``look`` in; what is wrong, in a few words, once it is certain."""
-        if look.finite < 1:
+    def update(self, stats: Stats) -> str | None:
+        """Count the signs in ``stats``; what is wrong, in a few words, once it is certain."""
+        if stats.finite < 1:
             return "a loss or a weight is no number"
-        shown = dict(self._shown(look))
+        shown = dict(self._shown(stats))
         for sign in {*shown, *self.counts}:
             self.counts[sign] = max(0, self.counts.get(sign, 0) + (1 if sign in shown else -1))
-        certain = [words for sign, words in shown.items() if self.counts[sign] >= LOOKS]
-        self._remember(look, healthy=not shown)
+        certain = [words for sign, words in shown.items() if self.counts[sign] >= CHECKS]
+        self._remember(stats, healthy=not shown)
         return certain[0] if certain else None
 
     def start_from(self, weights: float) -> None:
-        """Go on from a good state whose weights have this norm; what the run once reached stays known."""
+        """Forget the signs after a rollback to weights of this norm; what the run once reached stays known."""
         self.counts, self.weights = {}, [weights]
 
-    def _shown(self, look: Look) -> Iterator[tuple[str, str]]:
-        if self.weights and look.weights > GROWN * self.weights[0]:
-            yield "weights", f"the weights have grown {look.weights / self.weights[0]:.1f}-fold"
-        if look.objective > EXPLODED * self.best:
-            yield "objective", f"the objective is {look.objective / self.best:.3g} times its best"
-        if self.lively and look.flat > 0.5:
-            colour = "black" if look.brightness < 0.05 else "white" if look.brightness > 0.95 else "of one colour"
-            yield "flat", f"the pictures are {colour}"
-        if look.outside > OUTSIDE:
+    def _shown(self, stats: Stats) -> Iterator[tuple[str, str]]:
+        if self.weights and stats.weights > GROWN * self.weights[0]:
+            yield "weights", f"the weights have grown {stats.weights / self.weights[0]:.1f}-fold"
+        if stats.objective > EXPLODED * self.best:
+            yield "objective", f"the objective is {stats.objective / self.best:.3g} times its best"
+        if self.has_contrast and stats.flat > 0.5:
+            color = "black" if stats.brightness < 0.05 else "white" if stats.brightness > 0.95 else "of one color"
+            yield "flat", f"the pictures are {color}"
+        if stats.outside > OUTSIDE:
             yield "outside", "the pictures are saturated"
-        lost = self.structure > USUAL_STRUCTURE and look.structure < LOST and look.style < self.first_style
-        if lost and look.objective > look.style:  # else the content weighs nothing, and a texture is what is wanted
-            yield "lost", f"the photograph is lost: structure r {look.structure:.2f} after {self.structure:.2f}"
+        lost = self.structure > USUAL_STRUCTURE and stats.structure < LOST and stats.style < self.first_style
+        if lost and stats.objective > stats.style:  # else the content weighs nothing, and a texture is what is wanted
+            yield "lost", f"the photograph is lost: structure r {stats.structure:.2f} after {self.structure:.2f}"
 
-    def _remember(self, look: Look, healthy: bool) -> None:
-        self.weights = [*self.weights, look.weights][-MEMORY:]
-        self.best = min(self.best, look.objective)
-        self.first_style = look.style if self.first_style == float("inf") else self.first_style
-        self.lively = self.lively or look.flat == 0
+    def _remember(self, stats: Stats, healthy: bool) -> None:
+        self.weights = [*self.weights, stats.weights][-MEMORY:]
+        self.best = min(self.best, stats.objective)
+        self.first_style = stats.style if self.first_style == float("inf") else self.first_style
+        self.has_contrast = self.has_contrast or stats.flat == 0
         if healthy:
-            self.structure = 0.8 * self.structure + 0.2 * look.structure
+            self.structure = 0.8 * self.structure + 0.2 * stats.structure
 
 
-def signs_of_pictures(pictures: Tensor, photos: Tensor) -> Tensor:
-    """``flat``, ``brightness`` and ``outside`` of a Look, for ``pictures`` of ``photos``, both (B, 3, H, W)."""
+def picture_stats(pictures: Tensor, photos: Tensor) -> Tensor:
+    """``flat``, ``brightness`` and ``outside`` of Stats, for ``pictures`` of ``photos``, both (B, 3, H, W)."""
     shown = pictures.float().clamp(0, 1)
     spread, of_photos = (values.flatten(2).std(2).mean(1) for values in (shown, photos.float()))  # (B,)
     flat = (spread < FLAT) & (spread < FLAT_SHARE * of_photos)
@@ -129,7 +130,7 @@ def signs_of_pictures(pictures: Tensor, photos: Tensor) -> Tensor:
 
 
 class DivergenceGuard(pl.Callback):
-    """Rolls a run back that diverges: weights, moments of the optimiser and the average of the weights, not the steps.
+    """Rolls back a run that diverges: weights, moments of the optimizer and the average of the weights, not the steps.
 
     Steps, photographs and schedules go on, so that the same batch does not come again; the learning rate is
     ``RATE_CUT`` times what it was from then on. The third rollback is the last. All of this is kept in checkpoints.
@@ -140,20 +141,20 @@ class DivergenceGuard(pl.Callback):
 
     def __init__(self, every: int) -> None:
         self.every, self.step, self.rollbacks, self.kept = every, 0, 0, ""
-        self.signs, self._saved = Signs(), False
+        self.detector, self._saved = DivergenceDetector(), False
         self.good: dict[str, Any] | None = None
         self.rows: list[Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.step = trainer.global_step
-        if trainer.ckpt_path and self.signs.calm:
+        if trainer.ckpt_path and self.detector.is_healthy:
             self.kept = str(trainer.ckpt_path)
         elif trainer.ckpt_path and self.kept:
             self.kept = str(Path(trainer.ckpt_path).with_name(self.kept))
         if self.good is None:
             self._keep(trainer, module, get_total_norm(module.parameters()).item())
-        if not self.signs.weights:  # a resumed run knows those of its last looks
-            self.signs.start_from(self.good["weights"])
+        if not self.detector.weights:  # a resumed run knows those of its last checks
+            self.detector.start_from(self.good["weights"])
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, batch: Tensor, *_) -> None:
         self.rows.append(_row(module, outputs["terms"]))
@@ -162,27 +163,27 @@ class DivergenceGuard(pl.Callback):
         if trainer.global_step == self.step:
             return  # gradients are being gathered over several batches
         self.step = trainer.global_step
-        looking, saving = self.step % LOOK_EVERY == 0, self.step % self.every == 0
-        if looking or saving:
-            look = self._look(trainer, module, outputs["pictures"], batch)
-            wrong = self.signs.see(look) if looking or look.finite < 1 else None
-            self._act(trainer, module, look, wrong)
-        if looking:
+        checking, saving = self.step % CHECK_EVERY == 0, self.step % self.every == 0
+        if checking or saving:
+            stats = self._stats(trainer, module, outputs["pictures"], batch)
+            wrong = self.detector.update(stats) if checking or stats.finite < 1 else None
+            self._act(trainer, module, stats, wrong)
+        if checking:
             self.rows.clear()
 
-    def _act(self, trainer: pl.Trainer, module: pl.LightningModule, look: Look, wrong: str | None) -> None:
+    def _act(self, trainer: pl.Trainer, module: pl.LightningModule, stats: Stats, wrong: str | None) -> None:
         if wrong is not None:
             self._roll_back(trainer, module, wrong)
-        elif self.signs.calm and (self.step % SNAPSHOT_EVERY == 0 or self.step % self.every == 0):
-            self._keep(trainer, module, look.weights)
+        elif self.detector.is_healthy and (self.step % SNAPSHOT_EVERY == 0 or self.step % self.every == 0):
+            self._keep(trainer, module, stats.weights)
 
     @torch.no_grad()
-    def _look(self, trainer: pl.Trainer, module: pl.LightningModule, pictures: Tensor, photos: Tensor) -> Look:
+    def _stats(self, trainer: pl.Trainer, module: pl.LightningModule, pictures: Tensor, photos: Tensor) -> Stats:
         rows = torch.stack(self.rows)
         weights = get_total_norm(module.parameters())
         finite = rows.isfinite().all() & weights.isfinite()
-        seen = [finite.float()[None], rows[:, 1:].median(0).values, weights[None], signs_of_pictures(pictures, photos)]
-        return Look(*trainer.strategy.reduce(torch.cat(seen), reduce_op="mean").tolist())
+        seen = [finite.float()[None], rows[:, 1:].median(0).values, weights[None], picture_stats(pictures, photos)]
+        return Stats(*trainer.strategy.reduce(torch.cat(seen), reduce_op="mean").tolist())
 
     def _keep(self, trainer: pl.Trainer, module: pl.LightningModule, weights: float) -> None:
         """Make the present state the good one."""
@@ -199,7 +200,7 @@ class DivergenceGuard(pl.Callback):
             )
         self.rollbacks += 1
         self._restore(trainer, module)
-        self.signs.start_from(self.good["weights"])
+        self.detector.start_from(self.good["weights"])
         self.rows.clear()
         if trainer.is_global_zero:
             print(
@@ -224,14 +225,15 @@ class DivergenceGuard(pl.Callback):
         return trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._saved = self.signs.calm  # its path is known after the step
+        self._saved = self.detector.is_healthy  # its path is known after the step
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs; the good state only where it is not the checkpoint's own."""
         good = None if self.good is None or self.good["step"] == self.step else self.good
         rows = torch.stack(self.rows).cpu() if self.rows else None
         kept = Path(self.kept).name  # the folder may be another one by then
-        return {"rollbacks": self.rollbacks, "kept": kept, "signs": asdict(self.signs), "good": good, "rows": rows}
+        signs = {SAVED_NAMES.get(name, name): value for name, value in asdict(self.detector).items()}
+        return {"rollbacks": self.rollbacks, "kept": kept, "signs": signs, "good": good, "rows": rows}
 
     def schema(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> dict[str, Any]:
         """The names and shapes of ``state_dict`` in this run, at ``step``."""
@@ -254,7 +256,8 @@ class DivergenceGuard(pl.Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rollbacks, self.kept, self.good = state["rollbacks"], state["kept"], state["good"]
-        self.signs = Signs(**state["signs"])
+        names = {saved: name for name, saved in SAVED_NAMES.items()}
+        self.detector = DivergenceDetector(**{names.get(name, name): value for name, value in state["signs"].items()})
         self.rows = [] if state["rows"] is None else list(state["rows"])
 
 
@@ -265,7 +268,7 @@ def _row(module: pl.LightningModule, terms: dict[str, Tensor]) -> Tensor:
 
 
 def _rows(value: Any, at: str) -> Tensor:
-    """What ``_row`` gave at up to so many batches as may lie between two looks."""
+    """What ``_row`` gave at up to so many batches as may lie between two checks."""
     known = isinstance(value, Tensor) and value.is_floating_point() and value.ndim == 2 and value.shape[1] == 4
     if not known or not 0 < len(value) < 1 << 16:
         raise Misfit(f"{at} is no table of four numbers for each step")

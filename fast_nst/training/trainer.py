@@ -27,7 +27,7 @@ from fast_nst.system.files import is_full
 from fast_nst.system.signals import StopSignals
 from fast_nst.training.callbacks import SkippedFiles
 from fast_nst.training.curves import Curves
-from fast_nst.training.divergence import LOOK_EVERY, DivergenceGuard
+from fast_nst.training.divergence import CHECK_EVERY, DivergenceGuard
 from fast_nst.training.progress import ProgressLine
 from fast_nst.training.resume_state import Saver
 from fast_nst.training.resuming import CheckpointFiles, RandomStates, StopOnSignal
@@ -35,7 +35,7 @@ from fast_nst.training.resuming import CheckpointFiles, RandomStates, StopOnSign
 RESERVED = {"max_steps": "--steps", "max_epochs": "--steps", "gradient_clip_val": "--optimizer.gradient_clip"}
 PRECISIONS = ("32-true", "32", "16-mixed", "16", "bf16-mixed", "bf16")  # with weights in float32
 LONGEST = 10**9  # steps
-HARMLESS = ("enable_progress_bar", "logger", "log_every_n_steps", "callbacks", "plugins", "max_time")
+HARMLESS = ("enable_progress_bar", "logger", "callbacks", "plugins", "max_time")
 
 
 def trainer_of(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -98,7 +98,7 @@ def callbacks_of(
 ) -> list[pl.Callback]:
     """Checkpoints, the answer to signals, curves, progress, skipped files, averaging and the guard against divergence."""
     steps = settings.steps or 1
-    every = settings.checkpoint_every or min(1000, max(LOOK_EVERY, steps // 10))
+    every = settings.checkpoint_every or min(1000, max(CHECK_EVERY, steps // 10))
     saver = Saver(
         folder.path,
         "step={step:06d}-loss={train/total:.3f}",

@@ -11,11 +11,19 @@ from fast_nst.cli.main import main
 from fast_nst.errors import UserError
 from fast_nst.networks.tensor_files import read_checkpoint
 from fast_nst.settings.train import OptimizerSettings, TrainSettings
-from fast_nst.training.divergence import LOOK_EVERY, MEMORY, ROLLBACKS, DivergenceGuard, Look, Signs, signs_of_pictures
+from fast_nst.training.divergence import (
+    CHECK_EVERY,
+    MEMORY,
+    ROLLBACKS,
+    DivergenceDetector,
+    DivergenceGuard,
+    Stats,
+    picture_stats,
+)
 from fast_nst.training.module import StyleTransferModule
 from fast_nst.training.run import Run, train
 
-HEALTHY = Look(1, objective=5, style=4, structure=0.4, weights=17, flat=0, brightness=0.5, outside=0.01)
+HEALTHY = Stats(1, objective=5, style=4, structure=0.4, weights=17, flat=0, brightness=0.5, outside=0.01)
 # of a run from noise, measured: grey pictures at first, little structure that comes and goes, a style term that does too
 START = [
     HEALTHY._replace(objective=objective, style=objective - 0.6, structure=structure, flat=flat)
@@ -27,7 +35,7 @@ DIVERGED = {
     "objective is 20 times its best": HEALTHY._replace(objective=100, style=99),
     "black": HEALTHY._replace(flat=1, brightness=0),
     "white": HEALTHY._replace(flat=1, brightness=1),
-    "of one colour": HEALTHY._replace(flat=1, brightness=0.4),
+    "of one color": HEALTHY._replace(flat=1, brightness=0.4),
     "saturated": HEALTHY._replace(outside=0.95),
     "photograph is lost": HEALTHY._replace(structure=0.02, style=2),
 }
@@ -53,35 +61,35 @@ def all_finite(value: object) -> bool:
 
 @pytest.mark.parametrize("words", DIVERGED)
 def test_every_kind_of_divergence_is_seen_within_50_steps(words):
-    signs = Signs()
-    assert [signs.see(look) for look in [*START, *[HEALTHY] * 10]] == [None] * 15
-    found = [signs.see(DIVERGED[words]) for _ in range(50 // LOOK_EVERY)]
+    signs = DivergenceDetector()
+    assert [signs.update(look) for look in [*START, *[HEALTHY] * 10]] == [None] * 15
+    found = [signs.update(DIVERGED[words]) for _ in range(50 // CHECK_EVERY)]
     assert words in next(filter(None, found))
 
 
 @pytest.mark.parametrize("words", [words for words in DIVERGED if words != "no number"])
 def test_two_odd_looks_in_ten_are_no_divergence(words):
-    signs = Signs()
+    signs = DivergenceDetector()
     looks = [*START, *[HEALTHY] * 4, *([DIVERGED[words]] * 2 + [HEALTHY] * 8) * 5]
-    assert not any(map(signs.see, looks))
-    assert signs.calm
+    assert not any(map(signs.update, looks))
+    assert signs.is_healthy
 
 
 def test_what_was_never_there_cannot_be_lost():
     """Grey pictures without structure, for as long as they last: a low rate learns slowly."""
-    signs = Signs()
-    assert not any(signs.see(START[0]._replace(flat=1, structure=0.0, style=10)) for _ in range(100))
+    signs = DivergenceDetector()
+    assert not any(signs.update(START[0]._replace(flat=1, structure=0.0, style=10)) for _ in range(100))
 
 
 def test_a_texture_is_no_divergence_where_the_content_weighs_nothing():
-    signs = Signs()
+    signs = DivergenceDetector()
     looks = [HEALTHY._replace(style=5)] * 10 + [HEALTHY._replace(objective=3, style=3, structure=0.0)] * 10
-    assert not any(map(signs.see, looks))
+    assert not any(map(signs.update, looks))
 
 
 def test_weights_may_grow_over_a_long_run():
-    signs = Signs()
-    assert not any(signs.see(HEALTHY._replace(weights=17 * 1.04**look)) for look in range(100))
+    signs = DivergenceDetector()
+    assert not any(signs.update(HEALTHY._replace(weights=17 * 1.04**look)) for look in range(100))
     assert len(signs.weights) == MEMORY
 
 
@@ -89,12 +97,12 @@ def test_pictures_of_one_colour_or_beyond_the_range_are_told_from_photographs():
     torch.manual_seed(0)
     photos = torch.rand(3, 3, 16, 16) * 0.8 + 0.1
     red = torch.tensor([0.9, 0.1, 0.1]).view(1, 3, 1, 1).expand_as(photos)
-    assert signs_of_pictures(photos, photos)[[0, 2]].tolist() == [0, 0]
-    assert signs_of_pictures(torch.full_like(photos, -3.0), photos).tolist() == [1, 0, 1]
-    assert signs_of_pictures(red, photos).tolist() == pytest.approx([1, 1.1 / 3, 0])
-    assert signs_of_pictures(torch.stack([red[0], photos[1], photos[2]]), photos)[0].item() == pytest.approx(1 / 3)
-    assert signs_of_pictures((photos - 0.5).sign() * 9, photos)[2] == 1
-    assert signs_of_pictures(red, red)[0] == 0  # a photograph of one colour
+    assert picture_stats(photos, photos)[[0, 2]].tolist() == [0, 0]
+    assert picture_stats(torch.full_like(photos, -3.0), photos).tolist() == [1, 0, 1]
+    assert picture_stats(red, photos).tolist() == pytest.approx([1, 1.1 / 3, 0])
+    assert picture_stats(torch.stack([red[0], photos[1], photos[2]]), photos)[0].item() == pytest.approx(1 / 3)
+    assert picture_stats((photos - 0.5).sign() * 9, photos)[2] == 1
+    assert picture_stats(red, red)[0] == 0  # a photograph of one color
 
 
 def test_a_hundred_times_the_sane_rate_is_rolled_back_and_learns_after_all(quick, capsys):
@@ -237,7 +245,7 @@ def test_between_looks_nothing_is_read_from_the_device():
     trainer, module = fake_run("meta")
     guard = DivergenceGuard(every=100)
     guard.on_train_start(trainer, module)
-    assert list(steps(guard, trainer, module, LOOK_EVERY - 1, "meta"))[-1] == LOOK_EVERY - 1
+    assert list(steps(guard, trainer, module, CHECK_EVERY - 1, "meta"))[-1] == CHECK_EVERY - 1
     with pytest.raises((RuntimeError, NotImplementedError)):
         next(steps(guard, trainer, module, 1, "meta"))
 
@@ -247,5 +255,5 @@ def test_a_process_goes_back_when_another_one_has_to():
     trainer, module = fake_run("cpu", reduce=lambda values, reduce_op: (values + other_is_broken) / 2)
     guard = DivergenceGuard(every=100)
     guard.on_train_start(trainer, module)
-    assert [step for step in steps(guard, trainer, module, 25) if guard.rollbacks][0] == LOOK_EVERY
+    assert [step for step in steps(guard, trainer, module, 25) if guard.rollbacks][0] == CHECK_EVERY
     assert guard.rollbacks == 2 and module.rate_factor == 0.25**2
