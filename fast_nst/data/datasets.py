@@ -1,7 +1,7 @@
-"""Photographs -> batches: a COCO folder, any folder, or scenes that the package draws itself.
+"""Datasets of random crops: of photographs in a folder, or of scenes that the package draws.
 
-A run is one pass over ``steps * batch`` positions. What stands at a position (which photograph, which crop) follows from
-the seed and the position alone, so neither worker processes nor an interruption change what the network sees.
+A run is one pass over ``steps * batch`` positions. The photograph and the crop at a position follow from the seed and the
+position alone, so neither worker processes nor an interruption change what the network sees.
 
 Departures from Johnson et al. (2016): random crops with scale jitter and flips instead of whole pictures squeezed to a
 square, which a small folder of photographs needs.
@@ -37,7 +37,7 @@ class Photos(Dataset[Tensor]):
         paths: the photographs.
         size: side of the crops.
         seed: of order and crops.
-        unlisted: files that are known to be unusable and are not among ``paths``.
+        unlisted: files and folders that cannot be used and are not among ``paths``.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Photos(Dataset[Tensor]):
     ) -> None:
         self.paths, self.size, self.seed, self.unlisted = list(paths), size, seed, dict(unlisted or {})
         self.faults = torch.zeros(len(self.paths), dtype=torch.uint8).share_memory_()
-        self.pauses = torch.zeros(1, dtype=torch.uint8).share_memory_()  # what was told of a folder that is gone
+        self.pauses = torch.zeros(1, dtype=torch.uint8).share_memory_()  # number of the last pause that was printed
         self.transform = random_crop(size)
 
     def __getitem__(self, position: int) -> Tensor:
@@ -75,11 +75,11 @@ class Photos(Dataset[Tensor]):
             return None
 
     def _others(self) -> list[Path]:
-        """The photographs of which nothing bad is known."""
+        """The photographs without a known fault."""
         return [self.paths[index] for index in (self.faults == 0).nonzero().flatten().tolist()]
 
     def _tell(self, number: int, sentence: str) -> None:
-        """Say that the folder is gone, or back: once, however many workers notice."""
+        """Print that the folder is gone, or back: once, however many workers notice."""
         if number > self.pauses[0]:
             print(f"\n{sentence}", file=sys.stderr, flush=True)
         elif number == 0 and self.pauses[0]:
@@ -89,7 +89,7 @@ class Photos(Dataset[Tensor]):
 
 
 class Scenes(Dataset[Tensor]):
-    """Random crops of scenes that the package draws: photographs for those who have none at hand.
+    """Random crops of scenes that the package draws, in place of photographs.
 
     Each of ``SCENES`` is drawn when it is first needed, a quarter larger than a crop, and then kept.
     """

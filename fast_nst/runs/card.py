@@ -1,4 +1,4 @@
-"""The card of a run: what a style was trained on, or a picture made from, how, to which losses, under which licences."""
+"""Cards of runs: the data, settings, losses and licenses of a trained style or an optimized picture."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PICTURE_NOTES = "The picture derives from the photograph and the style pictures;
 
 
 class TrainingRecord(Protocol):
-    """What the card tells of a training: seconds spent in steps, photographs seen, precision, and losses by name."""
+    """Figures of a training for its card: seconds spent in steps, photographs seen, precision, and losses by name."""
 
     seconds: float
     photos: int
@@ -158,7 +158,7 @@ def card_of_optimization(settings: OptimizeSettings, name: str, record: dict[str
 
 def readme_of_optimization(card: dict) -> str:
     """The card as a page to read."""
-    lines = [f"# {card['name']}", "", "A picture by per-image optimisation with fast_nst.", "", "![result](result.png)", ""]
+    lines = [f"# {card['name']}", "", "A picture by per-image optimization with fast_nst.", "", "![result](result.png)", ""]
     lines += ["| | |", "|---|---|"]
     kept = {key: value for key, value in card.items() if key not in ("name", "licence_notes") and value not in (None, [])}
     lines += [f"| {key.replace('_', ' ')} | {_readable(value)} |" for key, value in kept.items()]

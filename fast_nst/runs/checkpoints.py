@@ -1,6 +1,6 @@
-"""Checkpoints that survive: written whole and synced to the disk, and found again where the newest was damaged.
+"""Checkpoint files: written whole and synced to the disk, and found again where the newest is damaged.
 
-A damaged one is told by the checksums that PyTorch's format keeps of its parts, since torch.load does not look at them.
+Damage is detected by the checksums in PyTorch's format, which torch.load does not verify.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _step(content: dict[str, Any]) -> float:
 
 
 def room_for(network: nn.Module) -> int:
-    """Bytes that a training of ``network`` wants to reach its next checkpoint and its model.
+    """Bytes that a training of ``network`` writes until its next checkpoint and its model.
 
     Weights, their average and Adam's two for the checkpoint and ``last.ckpt``, the weights once more for the model, and
     some for pictures and curves.

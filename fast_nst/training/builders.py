@@ -66,9 +66,15 @@ def module_of(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: P
     photos = torch.stack([dataset[position] for position in range(settings.batch_size)])
     network = _network(settings, dict(zip(styles, images, strict=True)), criterion, dataset)
     rows = [network.styles.index(name) for name in styles]
-    beyond = settings.finetune == "strong"
     module = StyleTransferModule(
-        network, criterion, settings.optimizer, settings.steps or 1, rows, settings.seed, beyond, settings.structure
+        network,
+        criterion,
+        settings.optimizer,
+        steps=settings.steps or 1,
+        rows=rows,
+        seed=settings.seed,
+        beyond=settings.finetune == "strong",
+        structure=settings.structure,
     )
     if settings.compile:
         compile_networks(module, photos)

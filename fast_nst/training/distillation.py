@@ -1,10 +1,9 @@
-"""Makes ``lite``, the slim loss network that ships in the package, from a classifier's features.
+"""Distillation of ``lite``, the small loss network that ships in the package, from the features of a classifier.
 
 The student is a VGG of 24-48-96-192 channels. A 1 x 1 convolution (a head) on each of its named layers regresses the
-teacher's features there, so that whatever the teacher tells apart, the student tells apart too (Romero et al. 2015,
-FitNets, with a linear regressor). Heads are thrown away. Batch norms speed the training and are folded into the
-convolutions at its end. With ``gram_weight``, the Gram matrices of the estimated features must
-agree as well.
+teacher's features there, so that the student distinguishes what the teacher does (Romero et al. 2015, FitNets, with a linear
+regressor). The heads are not kept. Batch norms speed the training and are folded into the convolutions at its end. With
+``gram_weight``, the Gram matrices of the estimated features have to agree as well.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from fast_nst.networks.tensor_files import read_checkpoint, write_tensors
 from fast_nst.settings.distill import DistillSettings
 from fast_nst.system.files import write_text
 from fast_nst.training.resume_state import OwnFiles, Saver, accepted
+from fast_nst.training.trainer import blamed, checked_trainer
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 
@@ -35,7 +35,7 @@ class Student(nn.Module):
     """The chain of ``lite`` with a batch norm after each convolution, and a head for each layer of the teacher.
 
     Heads estimate features in units of their standard deviation, from their mean: the teacher's own may be in the
-    hundreds, which small steps would take forever to reach.
+    hundreds, which small steps reach slowly.
 
     Args:
         statistics: mean per channel, shape (1, C, 1, 1), and standard deviation, of the teacher's features by layer.
@@ -60,7 +60,7 @@ class Student(nn.Module):
                 self.heads[name] = nn.Conv2d(channels, statistics[name][0].shape[1], 1)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Normalised images -> the heads' estimates of the teacher's features, by layer."""
+        """Normalized images -> the heads' estimates of the teacher's features, by layer."""
         estimates = {}
         for name in self.steps:
             if name.startswith("conv"):
@@ -189,10 +189,11 @@ def _fit(module: DistillationModule, photos: Photos, settings: DistillSettings) 
     last = Path(settings.output).with_suffix(".ckpt")
     saver = Saver(last.parent, last.stem, every_n_train_steps=100, enable_version_counter=False)
     arguments = {"max_epochs": 1, "logger": False, "callbacks": [saver], "enable_model_summary": False}
-    runner = pl.Trainer(**(arguments | settings.trainer | {"max_steps": settings.steps}))
+    runner = checked_trainer(arguments | settings.trainer | {"max_steps": settings.steps})
     saved = accepted(read_checkpoint(last), runner, module, last) if last.exists() else None
     runner.strategy.checkpoint_io = OwnFiles(runner.strategy.checkpoint_io, last.parent, re.escape(last.name), saved)
     done = saved["global_step"] if saved else 0
     positions = Positions(done * settings.batch_size, settings.steps * settings.batch_size)
     loader = batches(photos, positions, settings.batch_size, settings.workers)
-    runner.fit(module, loader, ckpt_path=last if saved else None, weights_only=True)
+    with blamed(settings.trainer, lambda: runner.global_step == done):
+        runner.fit(module, loader, ckpt_path=last if saved else None, weights_only=True)

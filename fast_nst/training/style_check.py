@@ -1,9 +1,9 @@
-"""What makes a painting a bad teacher, found before training: too few pixels, compression noise, a frame, a single colour.
+"""Check of a style image before training: too few pixels, JPEG blocks, a frame, a single color.
 
-And where its style lies: the share of each loss network layer in the energy of the painting's Gram matrices at several
-sizes, since ``style_size`` sets the size of the strokes. Deep layers see strokes and shapes, shallow ones grain and colour.
+It also measures the share of each layer of the loss network in the energy of the image's Gram matrices at several sizes,
+since ``style_size`` sets the size of the strokes: deep layers see strokes and shapes, shallow ones grain and color.
 
-The limits were set on nine paintings and three photographs, plain, framed by 10 pixels, and saved as JPEG of quality 15.
+The limits were set on nine paintings and three photographs: plain, with a frame of 10 pixels, and as JPEG of quality 15.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ SIZES = (256, 384, 512, 768, 1024)
 
 @dataclass(frozen=True)
 class StyleReport:
-    """What was found in a painting.
+    """Findings in a style image.
 
     Attributes:
         width, height: pixels.
         blockiness: steps at the borders of 8 x 8 blocks over steps elsewhere; 1 is clean.
         frame: side -> width in pixels of what looks like a frame or margin there.
-        spread: standard deviation of the colours, in [0, 0.5].
+        spread: standard deviation of the colors, in [0, 0.5].
         energy: style_size -> layer -> share of the style energy, summing to 1.
     """
 
@@ -48,7 +48,7 @@ class StyleReport:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence for each thing that would make the model ugly, with the way out."""
+        """One sentence for each flaw that would show in the model, and what to do about it."""
         found = []
         if max(self.width, self.height) < SMALLEST:
             found.append(
@@ -63,7 +63,7 @@ class StyleReport:
             sides = ", ".join(f"{side} {pixels} px" for side, pixels in self.frame.items())
             found.append(f"what looks like a frame or margin ({sides}): its lines become part of the style; cut it off")
         if self.spread < SPREAD:
-            found.append(f"nearly one colour (spread {self.spread:.3f}): little to learn; choose a picture with contrast")
+            found.append(f"nearly one color (spread {self.spread:.3f}): little to learn; choose a picture with contrast")
         return found
 
     def text(self, painting: str) -> str:
@@ -75,7 +75,7 @@ class StyleReport:
             lines += ["", "share of the style energy in each layer:", _columns("--style_size", layers)]
             lines += [_columns(size, [f"{share:.0%}" for share in shares.values()]) for size, shares in self.energy.items()]
             lines.append(
-                "a smaller --style_size paints smaller strokes; first layers see grain and colour, last layers shapes"
+                "a smaller --style_size paints smaller strokes; first layers see grain and color, last layers shapes"
             )
         return "\n".join(lines)
 
@@ -85,7 +85,7 @@ def _columns(first: object, others: list[str]) -> str:
 
 
 def check_style(image: Image.Image, network: LossNetwork | None = None, sizes: tuple[int, ...] = SIZES) -> StyleReport:
-    """Look for what would make a model ugly in a painting.
+    """Find the flaws of a style image.
 
     Args:
         image: RGB.
@@ -97,29 +97,29 @@ def check_style(image: Image.Image, network: LossNetwork | None = None, sizes: t
     for size in sizes if network else ():
         if size <= max(image.size) or size == min(sizes):
             shares[size] = energy_shares(network, np.asarray(resize_long_side(image, size)))
-    grey = pixels.mean(2) / 255
+    gray = pixels.mean(2) / 255
     spread = float(pixels.reshape(-1, 3).std(0).mean() / 255)
-    return StyleReport(image.width, image.height, blockiness(grey), frame(grey), spread, shares)
+    return StyleReport(image.width, image.height, blockiness(gray), find_frame(gray), spread, shares)
 
 
-def blockiness(grey: np.ndarray) -> float:
-    """Mean step between neighbours at every eighth pixel over the median of the other seven, of the cleaner direction.
+def blockiness(gray: np.ndarray) -> float:
+    """Mean step between neighbors at every eighth pixel over the median of the other seven, in the cleaner direction.
 
-    ``grey`` has shape (H, W). JPEG compresses blocks of 8 x 8; where they start is found, as pictures get cropped.
+    ``gray`` has shape (H, W). JPEG compresses blocks of 8 x 8; where they start is found, as pictures get cropped.
     """
-    if min(grey.shape) < 32:
+    if min(gray.shape) < 32:
         return 1.0
     ratios = []
-    for lines in (grey, grey.T):
+    for lines in (gray, gray.T):
         steps = np.abs(np.diff(lines, axis=1)).mean(0)
         phases = [steps[phase::8].mean() for phase in range(8)]
         ratios.append(max(phases) / max(float(np.median(phases)), 1e-6))
     return float(min(ratios))
 
 
-def frame(grey: np.ndarray) -> dict[str, int]:
-    """Side -> pixels to the strongest straight edge along a whole side of ``grey`` (H, W) in [0, 1], where there is one."""
-    sides = {"top": grey, "bottom": grey[::-1], "left": grey.T, "right": grey.T[::-1]}
+def find_frame(gray: np.ndarray) -> dict[str, int]:
+    """Side -> pixels to the strongest straight edge along a whole side of ``gray`` (H, W) in [0, 1], where there is one."""
+    sides = {"top": gray, "bottom": gray[::-1], "left": gray.T, "right": gray.T[::-1]}
     return {side: width for side, lines in sides.items() if (width := _edge(lines))}
 
 

@@ -46,13 +46,18 @@ def trainer_of(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Ca
             raise unknown("argument of Lightning's Trainer", name, known)
         if name in RESERVED:
             raise UserError(f"--trainer.{name} follows from {RESERVED[name]}; set that instead")
-    _check_arguments(settings.trainer)
     arguments = _default_arguments(settings) | settings.trainer | {"max_steps": settings.steps or 1}
     arguments["enable_progress_bar"] = False  # ours is a callback
     if arguments.get("logger", True) is True:
         arguments["logger"] = Curves(folder.path, name="", version="")
     arguments["callbacks"] = callbacks + list(arguments.get("callbacks") or [])
     arguments["plugins"] = _plugins(arguments.get("plugins"))
+    return checked_trainer(arguments)
+
+
+def checked_trainer(arguments: Mapping[str, Any]) -> pl.Trainer:
+    """Lightning's Trainer, or a UserError where it or this machine refuses the arguments."""
+    _check_arguments(arguments)
     try:
         trainer = pl.Trainer(**arguments)
     except Exception as error:  # each argument is checked in another way

@@ -6,6 +6,7 @@ import torch
 from conftest import random_state_dict
 from safetensors.torch import load_file, save_file
 
+from fast_nst.errors import UserError
 from fast_nst.networks.loss_network import ARCHITECTURES, LossNetwork
 from fast_nst.settings.distill import DistillSettings
 from fast_nst.training.distillation import LAYERS, Student, _pearson, distill
@@ -29,6 +30,13 @@ def test_the_distilled_file_is_a_loss_network_with_a_card(settings):
     assert all(tensor.dtype == torch.float16 for tensor in load_file(settings.output).values())
     assert json.loads(Path(settings.output).with_suffix(".json").read_text()) == card
     assert set(card["correlation"]) == set(LAYERS) and card["photographs"] == 3
+
+
+@pytest.mark.parametrize("trainer", [{"devices": 1000}, {"precision": "64-true"}, {"limit_train_batches": 0.0001}])
+def test_a_distillation_that_cannot_start_is_one_sentence(trainer, settings):
+    settings.trainer |= trainer
+    with pytest.raises(UserError, match="--trainer|Lightning refuses"):
+        distill(settings)
 
 
 def test_folding_the_batch_norms_changes_no_feature():

@@ -8,7 +8,7 @@ from PIL import Image
 from fast_nst.cli.main import main
 from fast_nst.imaging.images import save_image
 from fast_nst.imaging.synthetic import draw_painting
-from fast_nst.training.style_check import check_style, energy_shares, frame
+from fast_nst.training.style_check import check_style, energy_shares, find_frame
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +44,18 @@ def test_heavy_jpeg_compression_is_named(painting):
     assert "JPEG blocks" in check(pixels[3:, 5:])[0]  # wherever the blocks start
 
 
-@pytest.mark.parametrize("grey", [0, 255])
-def test_a_frame_is_named_with_its_width(painting, grey):
+@pytest.mark.parametrize("gray", [0, 255])
+def test_a_frame_is_named_with_its_width(painting, gray):
     framed = painting.copy()
-    framed[:12] = framed[-12:] = grey
-    assert set(frame(framed.mean(2) / 255)) == {"top", "bottom"}
-    assert all(abs(width - 12) <= 2 for width in frame(framed.mean(2) / 255).values())
+    framed[:12] = framed[-12:] = gray
+    assert set(find_frame(framed.mean(2) / 255)) == {"top", "bottom"}
+    assert all(abs(width - 12) <= 2 for width in find_frame(framed.mean(2) / 255).values())
     assert "frame or margin" in check(framed)[0]
 
 
 def test_nearly_one_colour_is_named():
     noise = np.random.default_rng(0).integers(100, 110, (512, 640, 3), dtype=np.uint8)
-    assert any("nearly one colour" in warning for warning in check(noise))
+    assert any("nearly one color" in warning for warning in check(noise))
 
 
 def test_energy_shares_sum_to_one_and_belong_to_the_layers(lite, painting):
