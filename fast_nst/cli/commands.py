@@ -50,10 +50,8 @@ def stylize(settings: StylizeSettings) -> None:
 
     if settings.dry_run:
         for job in planned(settings):
-            print(
-                job.problem
-                or f"{shown(job.source or 'standard input')} -> {shown(job.target or 'standard output')}{job.fate(settings.overwrite)}"
-            )
+            source, target = shown(job.source or "standard input"), shown(job.target or "standard output")
+            print(job.problem or f"{source} -> {target}{job.fate(settings.overwrite)}")
         return
     written = stylize_files(settings)
     if written:
