@@ -135,14 +135,15 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(negative, tmp_path, monkey
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("there.mp4", b"mine")]
 
 
-def test_a_sound_is_no_camera(tmp_path):
-    with av.open(str(tmp_path / "a.wav"), "w") as container:
+@pytest.mark.parametrize(("suffix", "words"), [(".wav", "damaged or no film"), (".mkv", "holds no pictures")])
+def test_a_sound_is_no_camera(tmp_path, suffix, words):
+    with av.open(str(tmp_path / f"a{suffix}"), "w") as container:
         hum = container.add_stream("pcm_s16le", rate=8000)
         noise = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
         noise.sample_rate = 8000
         container.mux(hum.encode(noise))
-    with pytest.raises(UserError, match="gives no pictures"):
-        draw_camera(str(tmp_path / "a.wav"), lambda pixels: pixels, tmp_path / "live.mp4")
+    with pytest.raises(UserError, match=words):
+        draw_camera(str(tmp_path / f"a{suffix}"), lambda pixels: pixels, tmp_path / "live.mp4")
     assert not (tmp_path / "live.mp4").exists()
 
 
