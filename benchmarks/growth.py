@@ -36,7 +36,7 @@ from fast_nst.data.loader import Positions, batches
 from fast_nst.export.onnx_graph import export_onnx
 from fast_nst.imaging.synthetic import draw_scene
 from fast_nst.inference.model import Model
-from fast_nst.networks.transformer_net import rearranged
+from fast_nst.networks.transformer_net import copy_rows
 from fast_nst.networks.weights import load_network
 from fast_nst.stylize.stylizer import MAX_PIXELS
 from fast_nst.system.files import SHIPPED
@@ -97,8 +97,8 @@ def styles(settings: argparse.Namespace) -> list[Row]:
     with tempfile.TemporaryDirectory() as place:
         files = {count: Path(place) / f"{count}.onnx" for count in settings.rows}
         for count, path in tqdm(files.items(), desc="exporting", leave=False):
-            sources = itertools.islice(itertools.cycle(base.styles[row] for row in base.painted_rows), count)
-            export_onnx(rearranged(base, {f"style {row}": source for row, source in enumerate(sources)}), path, "rows")
+            sources = itertools.islice(itertools.cycle(base.styles[row] for row in base.style_rows), count)
+            export_onnx(copy_rows(base, {f"style {row}": source for row, source in enumerate(sources)}), path, "rows")
         models = {count: Model(path, settings.threads) for count, path in files.items()}
         runs = {count: lambda model=model: model(picture, model.weights()) for count, model in models.items()}
         seconds = timed(runs, settings.turns)

@@ -37,9 +37,7 @@ class ImageTooLarge(UserError):
 
     def __init__(self, name: object, pixels: int | None, limit: int) -> None:
         found = "too many" if pixels is None else f"{pixels / 1e6:.3g}"
-        super().__init__(
-            f"{escape_name(name)} has {found} megapixels, at most {limit / 1e6:.3g} are read; make it smaller"
-        )
+        super().__init__(f"{escape_name(name)} has {found} megapixels, at most {limit / 1e6:.3g} are read; make it smaller")
         self.name, self.pixels, self.limit = name, pixels, limit
 
 

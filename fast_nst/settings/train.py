@@ -27,7 +27,8 @@ class LossSettings:
             pattern where terms are normalized, else squared).
         style_weight: weight of the style term, the mean over style_layers.
         tv_weight: weight of the total variation (mean of squares, pictures in [0, 1]).
-        palette_weight: weight of the distance between the colors of a picture and of the painting, where terms are normalized.
+        palette_weight: weight of the distance between the colors of a picture and of the painting, where terms are
+            normalized.
         content_layers: layers at which the photograph is kept (empty: the loss network's own choice, for a VGG relu2_2 and
             relu4_2 by their patterns, relu2_2 by squared differences).
         style_layers: layers whose Gram matrices are matched (empty: relu1_2, relu2_2, relu3_3, relu4_3 for a VGG).
@@ -61,7 +62,7 @@ class LossSettings:
         if self.content_weight == self.style_weight == 0:
             raise UserError("loss.content_weight and loss.style_weight are both 0; set at least one of them")
         if self.content == "pattern" and not self.normalize:
-            raise UserError("loss.content pattern has no classical formula; leave loss.normalize true, or take loss.content squared")
+            raise UserError("loss.content pattern has no classical formula; leave loss.normalize true, or take squared")
 
     @property
     def by_pattern(self) -> bool:
@@ -84,8 +85,8 @@ class OptimizerSettings:
             weight first teaches a texture that ignores the photograph (none: 0.3, or 0 from a base, which knows better).
         strength_share: share of the pictures that are drawn at a random strength, half of these between 0 and 1 and half
             between 1 and 1.5, where the style weight is the strength's square; the others are drawn at 1.
-        refresh: where all of a base is trained, begin with kernels as long as a new network's, which draw the same pictures
-            and turn faster.
+        rescale_kernels: where all of a base is trained, begin with kernels as long as a new network's, which draw the same
+            pictures and turn faster.
         average: train with an exponential moving average of the weights, and save that, if above 0 (0.999 is usual).
     """
 
@@ -97,7 +98,7 @@ class OptimizerSettings:
     gradient_clip: float = 1.0
     style_ramp: float | None = None
     strength_share: float = 0.3
-    refresh: bool = True
+    rescale_kernels: bool = True
     average: float = 0.0
 
     def __post_init__(self) -> None:
