@@ -136,7 +136,7 @@ class TrainSettings:
         loss_weights: its weights in torchvision's keys, .pth or .safetensors (none: torchvision's own, downloaded once).
         structure: how much of the photograph is to stay: the structure r, 0 to 1, that training steers every style to, by a
             factor of the style weight found on the way; 0.6 keeps most, 0.45 is usual, 0.3 is mostly painting (none: the
-            style weight as it is).
+            style weight as it is). Counts where terms are normalized, and not for strong rows.
         loss: what the objective weighs.
         optimizer: how the network learns.
         style_size: longer side of the painting in pixels, which sets the size of the strokes.
@@ -222,6 +222,10 @@ class TrainSettings:
             check_folder(os.path.expanduser(folder), "folder of photographs", "--data")
         if self.loss_weights is not None:
             check_readable(os.path.expanduser(self.loss_weights), "weight file")
+
+    def structure_target(self) -> float | None:
+        """``structure`` where it counts."""
+        return self.structure if self.loss.normalize and self.finetune != "strong" else None
 
     def border(self) -> int:
         """``loss_border``, or its default."""

@@ -124,7 +124,7 @@ def check_folder(path: str | Path, kind: str = "folder", flag: str = "the path")
 
 
 def check_new(path: str | Path, overwrite: bool, flag: str = "--output") -> None:
-    """Raise a UserError where ``path``, an argument of ``flag``, cannot be written later, or exists without ``overwrite``."""
+    """Raise a UserError where ``path``, an argument of ``flag``, cannot be written, or exists without ``overwrite``."""
     check_writable(path)
     if not overwrite and os.path.exists(path):
         raise UserError(f"{escape_name(path)} exists; choose another {flag}, or replace it with --overwrite")

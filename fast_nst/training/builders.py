@@ -74,7 +74,7 @@ def module_of(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: P
         rows=rows,
         seed=settings.seed,
         beyond=settings.finetune == "strong",
-        structure=settings.structure,
+        structure=settings.structure_target(),
     )
     if settings.compile:
         compile_networks(module, photos)
