@@ -1,4 +1,4 @@
-"""What the documentation shows works: its Python runs, and its commands are commands."""
+"""What the documentation shows works: its Python runs, its commands are commands, its links and names lead somewhere."""
 
 import re
 import shlex
@@ -15,6 +15,8 @@ from fast_nst.system.files import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/stylize.md")
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+LINKED = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 ELSEWHERE = {"<", ">", "|", "&&"}  # what the shell takes away from a command
 
 
@@ -53,3 +55,38 @@ def test_the_commands_of_a_page_are_understood(words):
 def test_every_page_has_something_to_check():
     for page in PAGES:
         assert len(commands(page)) > 10 and blocks(page, "python")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert "://" in target or linked.exists(), target
+        assert "://" in target or not anchor or anchor in anchors(linked), target
+
+
+def test_the_page_of_the_architecture_shows_every_module_and_no_other():
+    page, shown, folder = ARCHITECTURE.read_text(encoding="utf-8"), set(), ""
+    for line in page.partition("```\nfast_nst/\n")[2].partition("```")[0].splitlines():
+        at_top, inside = re.match(r"  (\w+\.py)", line), re.match(r"  (\w+/)", line)
+        folder = inside[1] if inside else folder
+        shown |= {at_top[1]} if at_top else {folder + module for module in re.findall(r"\w+\.py", line)}
+    package = ROOT / "fast_nst"
+    modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if not path.name.startswith("__")}
+    assert shown == {module for module in modules if not module.startswith("imaging/drawing/")}
+
+
+def test_the_names_on_the_page_of_the_architecture_exist():
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "fast_nst").rglob("*.py"))
+    names = re.findall(r"`([\w./]+)`", ARCHITECTURE.read_text(encoding="utf-8"))
+    for name in names:
+        here = any((ROOT / folder / name).exists() for folder in (".", "fast_nst", "fast_nst/imaging/drawing"))
+        known = all(re.search(rf"\b{part}\b", code) for part in name.split("."))
+        assert here or ("/" not in name and (list(ROOT.glob(f"fast_nst/*/{name}")) or known)), name
