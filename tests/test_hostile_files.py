@@ -417,7 +417,10 @@ def test_a_hostile_card_in_the_library_is_one_sentence(card, tmp_path, monkeypat
     monkeypatch.setenv("FAST_NST_STYLES", str(tmp_path))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / library.CARD).write_text(card)
-    refused(find_styles, match="is damaged; remove the folder")
+    (tmp_path / "mine" / library.MODEL).touch()
+    assert "mine" not in find_styles()
+    sentence = library.damaged_styles()["mine"]
+    assert "is damaged; remove the folder" in sentence and sentence.isprintable()
 
 
 @pytest.mark.parametrize("card", ["[" * 100_000, "{", "[]", "x" * (2 << 20), '{"name": ["a"], "style": "\\u001b[2J"}'])
