@@ -49,7 +49,7 @@ def test_the_python_of_a_page_runs(page, code, tmp_path, monkeypatch):
 @pytest.mark.parametrize("words", [pytest.param(words, id=" ".join(words)) for page in PAGES for words in commands(page)])
 def test_the_commands_of_a_page_are_understood(words):
     assert words[0] in COMMANDS
-    assert arguments_for(parser_of(words[0]), words[1:])
+    assert arguments_for(parser_of(words[0]), words[1:]) is not None  # a mistake raises
 
 
 def test_every_page_has_something_to_check():

@@ -201,7 +201,7 @@ def test_a_picture_of_any_size_and_mode_comes_back_in_its_size(small, width, hei
             small(photo)
         return
     picture = small(photo)
-    assert picture.size == (width, height) and picture.mode == "RGB"
+    assert picture.size == (width, height) and picture.mode == ("RGBA" if photo.has_transparency_data else "RGB")
     np.testing.assert_array_equal(np.asarray(small(photo)), np.asarray(picture))
 
 

@@ -346,7 +346,7 @@ def test_a_config_holds_plain_settings_and_no_more(text, match, tmp_path, monkey
     (tmp_path / "c.yaml").write_text(text.replace("MARK", str(mark)))
     with pytest.raises(SystemExit) as ended:
         main(["train", "--config", "c.yaml", "--steps", "1"])
-    said = capsys.readouterr().err
+    said = capsys.readouterr().err.removeprefix("loading ...\n")
     assert ended.value.code == 2 and said.count("\n") == 1 and match in said
     assert len(said) < 3000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml", "mark_of_a_test.py"]

@@ -236,7 +236,7 @@ FULL = (
 )
 
 
-@pytest.mark.parametrize(("size", "logger"), [(300_000, True), (600_000, False), (1_000_000, True), (2_000_000, True)])
+@pytest.mark.parametrize(("size", "logger"), [(600_000, True), (700_000, False), (1_000_000, True), (2_000_000, True)])
 def test_a_full_disk_stops_the_run_with_a_line_and_leaves_its_last_checkpoint(
     size, logger, forks, config, uninterrupted, tmp_path
 ):
