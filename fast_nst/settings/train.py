@@ -135,8 +135,8 @@ class TrainSettings:
         loss_network: lite (ships with the package), vgg16, vgg19, squeezenet1_0, squeezenet1_1, resnet50 or inception_v3.
         loss_weights: its weights in torchvision's keys, .pth or .safetensors (none: torchvision's own, downloaded once).
         structure: how much of the photograph is to stay: the structure r, 0 to 1, that training steers every style to, by a
-            factor of the style weight found on the way; 0.6 keeps most, 0.45 is usual, 0.3 is mostly painting; null keeps the
-            style weight as it is. Counts where terms are normalized, and not for strong rows.
+            factor of the style weight found on the way; 0.6 keeps most, 0.45 is usual, 0.3 is mostly painting; null keeps
+            the style weight as it is. Counts where terms are normalized, and not for strong rows.
         loss: what the objective weighs.
         optimizer: how the network learns.
         style_size: longer side of the painting in pixels, which sets the size of the strokes.
