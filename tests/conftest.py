@@ -19,6 +19,9 @@ from fast_nst.settings.train import TrainSettings
 from fast_nst.stylize.stylizer import Stylizer
 from fast_nst.training.run import Run, train
 
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup, say, lets every process ignore
+
 FUZZED = 2000
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
