@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -117,11 +119,18 @@ def pixels() -> np.ndarray:
 
 
 @pytest.fixture
-def small_files():
-    """No file may grow beyond 4096 bytes, as on a full disk."""
+def small_files() -> Callable[[], AbstractContextManager[None]]:
+    """Makes a context in which no file may grow beyond 4096 bytes, as on a full disk; pytest's own output is outside."""
+    return _small_files
+
+
+@contextmanager
+def _small_files() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)

@@ -40,6 +40,8 @@ from fast_nst.training.resuming import StoppedAtStep, silence_full_disk
 from fast_nst.training.style_check import check_style
 from fast_nst.training.trainer import blamed, callbacks_of, loader_of, silence_lightning, trainer_of
 
+MOST_CHECKED = 8  # paintings whose style check is printed; a check takes a second
+
 
 @dataclass
 class Run:
@@ -138,8 +140,9 @@ def _full(folder: RunFolder, module: StyleTransferModule, error: Exception) -> D
 
 @rank_zero_only
 def _print_style_checks(settings: TrainSettings, module: StyleTransferModule) -> None:
-    """What a style check finds in the user's paintings, before the time is spent."""
-    for path in [] if settings.style is None or settings.resume else listed(settings.style):
+    """What a style check finds in the user's paintings, before the time is spent; of many, fast-nst style-check tells."""
+    paths = [] if settings.style is None or settings.resume else listed(settings.style)
+    for path in paths if len(paths) <= MOST_CHECKED else []:
         report = check_style(open_image(path), module.criterion.network, (settings.style_size,))
         print(report.text(Path(path).name), flush=True)
 

@@ -49,6 +49,7 @@ def test_an_interrupted_film_keeps_its_pictures_if_asked_to_and_leaves_nothing_e
 def test_a_full_disk_in_a_film_leaves_nothing_and_blames_the_disk(tmp_path, suffix, live, small_files):
     noise = np.random.default_rng(0)
     with (
+        small_files(),
         pytest.raises(DiskFull, match=rf"cannot write .*a\{suffix}.*make room"),
         Film(tmp_path / f"a{suffix}", live=live) as film,
     ):

@@ -12,7 +12,7 @@ from fast_nst.system.files import atomic_path, check_readable, check_writable, i
 
 def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new_one(tmp_path, small_files):
     (tmp_path / "a.bin").write_bytes(b"old")
-    with pytest.raises(DiskFull, match=r"a\.bin: File too large: more than"):
+    with small_files(), pytest.raises(DiskFull, match=r"a\.bin: File too large: more than"):
         write_bytes(tmp_path / "a.bin", bytes(10_000))
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == b"old"
