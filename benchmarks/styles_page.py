@@ -4,7 +4,7 @@
     python benchmarks/showcase.py strengths --output docs/images/strengths
     python benchmarks/styles_page.py
 
-The text around tables and titles is docs/styles.txt.
+The text around tables and titles is styles_page.md.template, beside this file.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from fast_nst.stylize.library import shipped_styles
 
 DOCS = Path(__file__).parents[1] / "docs"
+TEMPLATE = Path(__file__).with_name("styles_page.md.template")
 CARD = Path(__file__).parents[1] / "fast_nst" / "pretrained" / "base.json"
 QUALITY = {
     "Gram relu1_2": "vgg19 Gram relu1_2",
@@ -100,7 +101,7 @@ def main() -> None:
         rows = list(csv.DictReader(file))
     values = {"gallery": gallery(), "quality": table(rows, QUALITY), "strengths": table(rows, STRENGTH)}
     values |= {"equivalents": equivalents(), "training": training(card), "losses": losses(card)}
-    (DOCS / "styles.md").write_text(Template((DOCS / "styles.txt").read_text()).substitute(values))
+    (DOCS / "styles.md").write_text(Template(TEMPLATE.read_text()).substitute(values))
 
 
 if __name__ == "__main__":
