@@ -99,9 +99,14 @@ def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | No
         return save_network(network, output)
     path = find_weights(checkpoint)
     file = path.with_suffix(".json") if path.suffix == ".safetensors" else path.parent / "card.json"
-    card = read_card(file) if path.suffix in (".ckpt", ".safetensors") and file.exists() else {}
+    card = with_present_names(read_card(file)) if path.suffix in (".ckpt", ".safetensors") and file.exists() else {}
     credits = shipped_credits() if path == BASE_WEIGHTS else None
     return export_onnx(network, output, name or str(card.get("name") or path.stem), card, opset, credits)
+
+
+def with_present_names(card: Mapping[str, Any]) -> dict[str, Any]:
+    """``card`` with the keys of this version; earlier ones spelled one of them ``licence_notes``."""
+    return {"license_notes" if key == "licence_notes" else key: value for key, value in card.items()}
 
 
 def shipped_credits() -> dict[str, dict[str, str]]:

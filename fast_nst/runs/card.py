@@ -19,13 +19,13 @@ from fast_nst.settings.optimize import STARTS, OptimizeSettings
 from fast_nst.settings.train import TrainSettings
 
 MODEL_NOTES = (
-    "The model derives from the style picture and the photographs; their licences apply to what you publish. "
+    "The model derives from the style picture and the photographs; their licenses apply to what you publish. "
     "The loss network judged the training and is not part of the model; lite was distilled from VGG-19 (CC BY 4.0)."
 )
 
 PICTURES = ("content", "style", "masks", "start", "loss_weights")
 LEFT_OUT = {*PICTURES, "output", "video", "name", "checkpoints", "resume", "overwrite", "progress"}
-PICTURE_NOTES = "The picture derives from the photograph and the style pictures; their licences apply to what you publish."
+PICTURE_NOTES = "The picture derives from the photograph and the style pictures; their licenses apply to what you publish."
 
 
 class TrainingRecord(Protocol):
@@ -72,7 +72,7 @@ def card_of_training(
         "machine": {"device": _device(), "threads": torch.get_num_threads(), "python": platform.python_version()},
         "versions": {"fast_nst": fast_nst.__version__, "torch": torch.__version__},
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "licence_notes": MODEL_NOTES,
+        "license_notes": MODEL_NOTES,
     }
 
 
@@ -88,9 +88,9 @@ def readme_of_training(card: dict) -> str:
     lines += [
         f"| {key.replace('_', ' ')} | {_readable(value)} |"
         for key, value in card.items()
-        if key not in ("name", "licence_notes") and value is not None
+        if key not in ("name", "license_notes") and value is not None
     ]
-    return "\n".join([*lines, "", card["licence_notes"], ""])
+    return "\n".join([*lines, "", card["license_notes"], ""])
 
 
 def _readable(value: object) -> str:
@@ -152,7 +152,7 @@ def card_of_optimization(settings: OptimizeSettings, name: str, record: dict[str
         },
         "versions": {"fast_nst": fast_nst.__version__, "torch": torch.__version__},
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "licence_notes": PICTURE_NOTES,
+        "license_notes": PICTURE_NOTES,
     }
 
 
@@ -160,9 +160,9 @@ def readme_of_optimization(card: dict) -> str:
     """The card as a page to read."""
     lines = [f"# {card['name']}", "", "A picture by per-image optimization with fast_nst.", "", "![result](result.png)", ""]
     lines += ["| | |", "|---|---|"]
-    kept = {key: value for key, value in card.items() if key not in ("name", "licence_notes") and value not in (None, [])}
+    kept = {key: value for key, value in card.items() if key not in ("name", "license_notes") and value not in (None, [])}
     lines += [f"| {key.replace('_', ' ')} | {_readable(value)} |" for key, value in kept.items()]
-    return "\n".join([*lines, "", card["licence_notes"], ""])
+    return "\n".join([*lines, "", card["license_notes"], ""])
 
 
 def _files(value: str | list | None) -> Any:

@@ -162,6 +162,11 @@ def test_a_run_folder_exports_with_its_card_and_without_credits_of_a_painting_th
     assert isinstance(card["style"], str) and json.loads(metadata["credits"]) == {}
 
 
+def test_the_notes_of_a_card_of_an_earlier_version_get_their_present_name():
+    card = {"name": "a", "licence_notes": "as the painting"}
+    assert onnx_graph.with_present_names(card) == {"name": "a", "license_notes": "as the painting"}
+
+
 def test_the_shipped_model_credits_every_painting():
     metadata = Stylizer("great_wave", threads=1).metadata
     credits = json.loads(metadata["credits"])
