@@ -1,7 +1,7 @@
 """The command ``fast-nst benchmark``: pictures, a training and per-image optimization, timed on this machine.
 
 Alternatives take turns, so that other work on the machine affects them alike; figures are medians, with least and greatest.
-Some are extrapolated and say so: the quickstart and a fine-tuning, from the start and the steps of a short training; 100
+Some are extrapolated and say so: the steps of the quickstart and of a fine-tuning, from those of a short training; 100
 iterations of optimization, from fewer on a slow machine. Pictures, paintings and training scenes are drawn by the package.
 ``benchmarks/`` measures each of these in detail.
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 MODEL, STYLE = SHIPPED / "base.onnx", "great_wave"
 PACKAGES = ("fast_nst", "torch", "torchvision", "numpy", "onnxruntime", "openvino", "pytorch-lightning")
 QUICKSTART = {"base": "base", "finetune": "all", "batch_size": 2, "image_size": 256, "style_size": 448, "workers": 1}
-QUICKSTART_STEPS = 260  # configs/quickstart.yaml
-FINE_TUNING_STEPS, FINE_TUNING_BATCH = 600, 4  # a style from a base, of usual batches
+QUICKSTART_MINUTES = 3.0  # configs/quickstart.yaml
+FINE_TUNING_MINUTES, FINE_TUNING_BATCH = 10.0, 4  # the default length of a training from a base, and usual batches
 ITERATIONS = 100
 PATIENCE = 40.0  # seconds for the optimization of one size
 BAR = "{desc:<34} {bar:30} {elapsed}"
@@ -57,7 +57,7 @@ class Plan:
         rounds: times that each is stylized.
         megapixels: of the photograph.
         steps: of the training.
-        whole_trainings: export the model as well, and extrapolate the times of whole trainings.
+        whole_trainings: export the model as well, and extrapolate the steps of whole trainings.
         optimized: sides of the optimized pictures.
         iterations: of their optimization, at most.
         training: settings that differ from the quickstart's.
@@ -195,19 +195,19 @@ class _Runner:
         return Result(what, "onnxruntime", seconds, unit="s", that_is=f"{height * width / 1e6 / seconds:.2f} megapixels/s")
 
     def _training(self) -> list[Result]:
-        """A short training as in the quickstart, and, extrapolated, the times of whole trainings."""
+        """A short training as in the quickstart, and, extrapolated, the steps of whole trainings, whose minutes are given."""
         self._begin("training", self.plan.steps)
         begun, ends = self._trained()
         steps = [after - before for before, after in zip(ends, ends[1:], strict=False)]
         once = time.perf_counter() - begun - sum(steps)  # loading, previews, export
         size, batch = self._training_settings()["image_size"], self._training_settings()["batch_size"]
         rates = [batch / of(steps) for of in (statistics.median, max, min)]
-        wholes = {"the quickstart": (QUICKSTART_STEPS, batch), "a fine-tuning": (FINE_TUNING_STEPS, FINE_TUNING_BATCH)}
+        wholes = {"the quickstart": (QUICKSTART_MINUTES, batch), "a fine-tuning": (FINE_TUNING_MINUTES, FINE_TUNING_BATCH)}
         found = [Result(f"training on crops of {size} x {size}", "PyTorch", *rates, "images/s")]
-        for name, (length, crops) in wholes.items() if self.plan.whole_trainings else ():
-            seconds = once + length * crops / rates[0]
-            note = f"from {len(steps)} steps, and {once:.3g} s that pass once"
-            found.append(Result(f"{name}: {length} steps of {crops} crops", "PyTorch", seconds, unit="s", that_is=note))
+        for name, (minutes, crops) in wholes.items() if self.plan.whole_trainings else ():
+            count = 60 * minutes * rates[0] / crops
+            note = f"from {len(steps)} steps; {once:.3g} s pass besides"
+            found.append(Result(f"{name}: {minutes:g} minutes, {crops} crops a step", "PyTorch", count, unit="steps", that_is=note))
         return found
 
     def _training_settings(self) -> dict:

@@ -9,9 +9,10 @@ import torch
 import yaml
 
 from fast_nst import benchmark as module
-from fast_nst.benchmark import FULL, QUICK, QUICKSTART, QUICKSTART_STEPS, Plan, Report, Result, benchmark
+from fast_nst.benchmark import FULL, QUICK, QUICKSTART, QUICKSTART_MINUTES, Plan, Report, Result, benchmark
 from fast_nst.cli.main import main
 from fast_nst.inference.engine_selection import find_engines
+from fast_nst.runs.config import MINUTES_FROM_BASE
 from fast_nst.settings.train import TrainSettings
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
@@ -44,11 +45,12 @@ def test_megapixels_a_second_follow_from_size_and_time(measured):
         assert result.that_is == f"{0.032 * 0.032 / (result.median / 1000):.2f} megapixels/s"
 
 
-def test_the_trainings_are_worked_out_from_steps_and_start(measured):
-    """Both are start + crops * seconds a crop: 520 crops and 2,400."""
+def test_the_trainings_are_worked_out_from_the_rate(measured):
+    """Steps are seconds * images/s / crops a step: 180 s of 2 crops and 600 s of 4."""
     (rate,) = results_of(measured[0], "training on crops of 32 x 32")
     quickstart, fine_tuning = (results_of(measured[0], name)[0].median for name in ("the quickstart", "a fine-tuning"))
-    assert fine_tuning - quickstart == pytest.approx((2400 - 520) / rate.median)
+    assert quickstart == pytest.approx(180 * rate.median / 2)
+    assert fine_tuning == pytest.approx(600 * rate.median / 4)
     assert 0 < rate.least <= rate.median <= rate.greatest
 
 
@@ -96,11 +98,12 @@ def test_the_quick_form_times_steps_and_exports_no_model(photos, monkeypatch):
 def test_the_quickstart_measured_is_the_one_in_configs():
     config = yaml.safe_load(CONFIG.read_text())
     assert config | QUICKSTART == config
-    assert config["steps"] == QUICKSTART_STEPS
+    assert config["minutes"] == QUICKSTART_MINUTES
 
 
 def test_the_fine_tuning_measured_has_the_default_sizes():
     assert TrainSettings().batch_size == module.FINE_TUNING_BATCH
+    assert module.FINE_TUNING_MINUTES == MINUTES_FROM_BASE
     assert QUICKSTART["image_size"] == TrainSettings().image_size
 
 
