@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fast_nst.cli.output import quoted, shown
 from fast_nst.errors import UserError, printable
+from fast_nst.settings.app import AppSettings
 from fast_nst.settings.distill import DistillSettings
 from fast_nst.settings.evaluate import EvaluateSettings
 from fast_nst.settings.export import ExportSettings
@@ -36,7 +37,8 @@ def train(settings: TrainSettings) -> None:
         return
     card, losses = run.card, run.card["preview_losses"]
     measured = ", ".join(f"{label} {losses[key]:.2f}" for key, label in SHOWN_LOSSES.items())
-    print(f"\ntrained {card['name']} in {card['seconds']:.0f} s at {card['images_per_second']} images/s")
+    rate = f" at {card['images_per_second']} images/s" if card["images_per_second"] else ""
+    print(f"\ntrained {card['name']} in {card['seconds']:.0f} s{rate}")
     print(f"  on the preview photographs: {measured}")
     print(f"  preview  {shown(run.preview)}")
     print(f"  model    {shown(run.folder.onnx)}")
@@ -201,6 +203,13 @@ def sweep(settings: SweepSettings) -> None:
         print(shown(path))
 
 
+def app(settings: AppSettings) -> None:
+    """Open the app in the browser: stylize, train, optimize and compare on this machine."""
+    from fast_nst.app.run import serve
+
+    serve(settings)
+
+
 @dataclass(frozen=True)
 class Command:
     """A command: its function, and how its command line and its help look.
@@ -293,6 +302,13 @@ COMMANDS = {
             "fast-nst export checkpoints/mine --output mine.onnx",
             "fast-nst export checkpoints/mine -o mine_int8.onnx --precision int8 --data photos/",
         ),
+    ),
+    "app": Command(
+        app,
+        (),
+        ("host", "port", "tabs", "checkpoints"),
+        ("fast-nst app", "fast-nst app --host 0.0.0.0 --tabs [stylize,compare]      # for others in the network"),
+        repeats_a_step=True,
     ),
     "engines": Command(engines, ("style",), ("threads",), ("fast-nst engines",)),
     "benchmark": Command(benchmark, (), ("quick", "output"), ("fast-nst benchmark --quick",), repeats_a_step=True),

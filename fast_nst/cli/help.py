@@ -97,7 +97,7 @@ def _entry(option: Option, parser: Parser) -> tuple[str, str]:
     if option.name in parser.command.positional and option.default is REQUIRED:
         return _positional(option), _explained(option)
     short = next((f"{flag}, " for flag, name in SHORT.items() if name == option.name), "")
-    other = next((f", --{other}" for other, name in SPELLINGS.items() if name == option.name), "")
+    other = next((f", --{other}" for other, names in SPELLINGS.items() if option.name in names), "")
     flag = f"--{option.name}" + (".NAME" if option.is_mapping else "")
     return f"{short}{flag}{other} {placeholder(option)}".rstrip(), _explained(option)
 

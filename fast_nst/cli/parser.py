@@ -19,7 +19,7 @@ from fast_nst.settings.values import branches, described, from_plain, from_text,
 
 CONFIG = "config"
 SHORT = {"-s": "style", "-o": "output", "-d": "data"}
-SPELLINGS = {"from": "base"}  # other names of options
+SPELLINGS = {"from": ("base",), "device": ("provider", "trainer.accelerator")}  # other names, and options that they may mean
 MEANT = {  # words that people try, and the options that they mean
     "lr": "learning_rate",
     "rate": "learning_rate",
@@ -115,11 +115,17 @@ class Parser:
     def _named(self, flag: str) -> str:
         """The full name of the option that ``flag`` means."""
         name = SHORT.get(flag, flag.lstrip("-").replace("-", "_"))
-        name = name if name in self.options else SPELLINGS.get(name, name)
-        group = name.partition(".")[0]
-        if name == CONFIG or name in self.options or (group != name and self._is_mapping(group)):
+        if name not in self.options:
+            name = next(filter(self._takes, SPELLINGS.get(name, ())), name)
+        if name == CONFIG or self._takes(name):
             return name
-        raise UserError(f"there is no {flag} here{_nearest(name, self.options, '--')}")
+        known = [*self.options, *(other for other, names in SPELLINGS.items() if any(map(self._takes, names)))]
+        raise UserError(f"there is no {flag} here{_nearest(name, known, '--')}")
+
+    def _takes(self, name: str) -> bool:
+        """Whether there is an option of this full name, or a mapping that takes any."""
+        group = name.partition(".")[0]
+        return name in self.options or (group != name and self._is_mapping(group))
 
     def _is_known(self, word: str) -> bool:
         """Whether ``word`` is a flag of this command; a file's name may begin with a dash."""

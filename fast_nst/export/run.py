@@ -21,6 +21,7 @@ from fast_nst.export.precision import to_float16, to_int8
 from fast_nst.export.report import ODD_SIZE, Pictures, Report, compare, find_pictures, measure, try_model, under_rows
 from fast_nst.inference.model import Model
 from fast_nst.settings.export import BASE, WEIGHTS, ExportSettings
+from fast_nst.stylize.library import find_styles
 from fast_nst.system.files import atomic_path, check_new, check_readable, write_text
 from fast_nst.system.progress import announce
 
@@ -73,6 +74,12 @@ def _outputs(settings: ExportSettings) -> list[Path]:
 
 def _check_checkpoint(source: str) -> None:
     """Raise a UserError unless ``source`` can be read; PyTorch, which takes seconds to import, is not needed for that."""
+    if not os.path.lexists(source) and source in (styles := find_styles()):
+        kind = "was added as" if styles[source].added else "ships in"
+        raise UserError(
+            f"{source} is a style, which {kind} the ONNX model {escape_name(styles[source].model)} already; export takes a "
+            f"run's folder, a .ckpt, .pth or .model file, or {BASE} for all styles that ship"
+        )
     if source != BASE:
         check_readable(Path(source, "last.ckpt") if os.path.isdir(source) else source, "checkpoint")
 

@@ -177,9 +177,12 @@ Callback = Callable[[Optimization], None]
 
 def device_of(settings: OptimizeSettings) -> torch.device:
     """The device that ``settings`` ask for; auto is the GPU where there is one."""
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda needs a GPU that torch can use, there is none; use --device cpu")
-    return torch.device("cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if settings.device == "auto":
+        return torch.device(next(name for name, available in here.items() if available))
+    if not here[settings.device]:
+        raise UserError(f"--device {settings.device} needs a GPU that torch can use, there is none; use --device cpu")
+    return torch.device(settings.device)
 
 
 def _descent_options(settings: OptimizeSettings) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class DistillSettings:
         gram_weight: weight of the Gram matrices' agreement beside the features'.
         workers: processes that decode photographs.
         seed: of weights, photographs and crops.
-        trainer: any argument of Lightning's Trainer, as --trainer.accelerator gpu.
+        trainer: any argument of Lightning's Trainer, as --trainer.accelerator gpu; --device cpu, cuda or mps is short for
+            it.
     """
 
     data: list[str]

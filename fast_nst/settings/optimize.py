@@ -54,7 +54,7 @@ class OptimizeSettings:
             recolored like the photograph first).
         precision: of the loss network's features, float32 or bfloat16 (faster on GPUs and recent processors).
         low_memory: compute features twice instead of keeping them: slower, in about three quarters of the memory.
-        device: auto, cpu or cuda.
+        device: auto (a GPU where there is one), cpu, cuda or mps.
         seed: of the noise to start from.
         name: name of the run's folder (none: from the pictures' file names).
         checkpoints: folder in which the run's own folder is made.
@@ -97,7 +97,7 @@ class OptimizeSettings:
     colors: Literal["style", "luminance", "match"] = "style"
     precision: Literal["float32", "bfloat16"] = "float32"
     low_memory: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: int = 0
     name: str | None = None
     checkpoints: str = "checkpoints"
@@ -186,7 +186,7 @@ class ReconstructSettings:
         pooling: the loss network's pooling, max or average.
         tv_weight: weight of the total variation; the layer's is 1 (0 as in the paper; more is smoother).
         columns: pictures in a row of the grid.
-        device: auto, cpu or cuda.
+        device: auto (a GPU where there is one), cpu, cuda or mps.
         seed: of the noise.
         overwrite: replace an output that exists.
         progress: show progress bars with the losses.
@@ -208,7 +208,7 @@ class ReconstructSettings:
     pooling: Literal["max", "average"] = "max"
     tv_weight: float = 0.0
     columns: int = 5
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: int = 0
     overwrite: bool = False
     progress: bool = True

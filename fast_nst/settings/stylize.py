@@ -51,7 +51,7 @@ class StylizeSettings:
         engine: what draws, onnxruntime, openvino, openvino-bf16, or auto, the fastest here for many pictures; OpenVINO
             takes longer to start. `fast-nst engines` lists them. Stabilized films and tiles always take onnxruntime on the
             CPU.
-        provider: the device of the engine, cpu, cuda, coreml, dml, ... (none: the engine's choice).
+        provider: the device of the engine, auto, cpu, cuda, mps (or coreml), dml, ... (none: the engine's choice).
         tile: draw in tiles without seams; auto does where the network sees over 12 megapixels.
         max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded (none:
             150 million).

@@ -159,7 +159,8 @@ class TrainSettings:
         moved: resume although the photographs, style pictures or weights are others than those that the run began with. The
             same ones in another place need no such word.
         overwrite: replace the run in the folder.
-        trainer: any argument of Lightning's Trainer, as --trainer.accelerator gpu --trainer.devices 8.
+        trainer: any argument of Lightning's Trainer, as --trainer.accelerator gpu --trainer.devices 8; --device cpu, cuda or
+            mps is short for --trainer.accelerator.
     """
 
     style: str | list[str] | None = None

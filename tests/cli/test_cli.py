@@ -66,6 +66,23 @@ def test_help_fits_a_terminal_of_80_columns(capsys, monkeypatch):
     assert max(map(len, (line for line in options if line.startswith(" ")))) <= 80
 
 
+@pytest.mark.parametrize(
+    ("words", "setting"),
+    [
+        (["stylize", "a.jpg", "--style", "monet", "--device", "cuda"], ("provider", "cuda")),
+        (["train", "--device=cpu"], ("trainer.accelerator", "cpu")),
+        (["optimize", "a.jpg", "b.jpg", "--device", "mps"], ("device", "mps")),
+        (["sweep", "--device", "cpu"], ("device", "cpu")),
+    ],
+)
+def test_a_device_is_chosen_by_one_flag_in_every_command(words, setting):
+    assert values(*words)[setting[0]] == setting[1]
+
+
+def test_a_command_that_chooses_no_device_takes_none(capsys):
+    assert "there is no --device here" in failed(["export", "a", "--output", "b.onnx", "--device", "cpu"], capsys)[1]
+
+
 def test_help_lists_the_commands(capsys):
     for arguments in (["--help"], [], ["help"]):
         main(arguments)
@@ -80,6 +97,7 @@ def test_help_lists_the_commands(capsys):
         (["list"], "did you mean styles"),
         (["train", "--stepz", "3"], "there is no --stepz here; did you mean --steps?"),
         (["train", "--lr", "3"], "did you mean --optimizer.learning_rate?"),
+        (["train", "--gpu", "3"], "there is no --gpu here; did you mean --device?"),
         (["train", "--style_weight", "3"], "did you mean --loss.style_weight?"),
         (["train", "--loss.styl_weight", "3"], "there is no --loss.styl_weight here; did you mean --loss.style_weight?"),
         (["train", "--steps", "many"], "steps needs a whole number, got many"),
@@ -101,6 +119,7 @@ def test_help_lists_the_commands(capsys):
         (["stylize", "a.jpg", "-s", "great_wave", "-x"], "there is no -x here"),
         (["stylize", "--style", "great_wave"], "no pictures named"),
         (["export", "absent", "--output", "b.onnx"], "no checkpoint at absent"),
+        (["export", "great_wave", "--output", "b.onnx"], "great_wave is a style, which ships in the ONNX model"),
         (["export"], "CHECKPOINT is missing: a run's folder"),
         (["export", "a", "b", "--output", "b.onnx"], "there is no place for 'b' here"),
         (["stylize", "\x1b[2J\nforged", "--style", "great_wave"], "?[2J forged"),
