@@ -30,6 +30,14 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=int, default=FUZZED, help="damaged files that tests/test_fuzz.py tries")
+    parser.addoption("--full", action="store_true", help="run the long tests as well, those that are marked full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that are marked ``full`` take minutes; they are skipped unless asked for."""
+    for item in items:
+        if item.get_closest_marker("full") and not config.getoption("--full"):
+            item.add_marker(pytest.mark.skip(reason="a long test, run by pytest --full"))
 
 
 @pytest.fixture(scope="session")
