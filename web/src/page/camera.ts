@@ -1,0 +1,71 @@
+/** The camera: its pictures drawn as they come, and one of them taken as a photograph. */
+
+import { Problem } from "../problem";
+import { element } from "./dom";
+
+const video = element<HTMLVideoElement>("video");
+
+const SIDES = { first: 256, least: 128, most: 640 }; // pixels of the longer side of a picture that is drawn
+const WANTED = 120; // milliseconds that a picture may take; larger ones are drawn if it is less
+
+export class Camera {
+  private stream?: MediaStream;
+  private side = SIDES.first;
+
+  /** @param draw draws a picture and shows it. */
+  constructor(private readonly draw: (bitmap: ImageBitmap) => Promise<void>) {}
+
+  get on(): boolean {
+    return this.stream !== undefined;
+  }
+
+  /** Start; gives the width and height of its pictures. */
+  async start(): Promise<[number, number]> {
+    this.stream = await open();
+    this.stream.getVideoTracks()[0].addEventListener("ended", () => this.stop());
+    video.srcObject = this.stream;
+    await video.play();
+    return [video.videoWidth, video.videoHeight];
+  }
+
+  /** Draw the newest picture, again and again, until it is stopped. */
+  async run(): Promise<void> {
+    while (this.stream) {
+      const start = performance.now();
+      await this.draw(await this.frame(this.side));
+      const share = Math.sqrt(WANTED / (performance.now() - start));
+      const next = Math.round((this.side * Math.min(1.25, Math.max(0.7, share))) / 16) * 16;
+      this.side = Math.min(SIDES.most, Math.max(SIDES.least, next));
+      await new Promise(requestAnimationFrame);
+    }
+  }
+
+  /** The picture of now as a file. */
+  async take(): Promise<File> {
+    const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+    canvas.getContext("2d")!.drawImage(video, 0, 0);
+    return new File([await canvas.convertToBlob({ type: "image/png" })], "camera.png", { type: "image/png" });
+  }
+
+  stop(): void {
+    for (const track of this.stream?.getTracks() ?? []) track.stop();
+    this.stream = undefined;
+    video.srcObject = null;
+  }
+
+  private frame(side: number): Promise<ImageBitmap> {
+    const share = side / Math.max(video.videoWidth, video.videoHeight);
+    const [resizeWidth, resizeHeight] = [video.videoWidth, video.videoHeight].map((pixels) => Math.max(16, Math.round(pixels * share)));
+    return createImageBitmap(video, { resizeWidth, resizeHeight, resizeQuality: "medium" });
+  }
+}
+
+async function open(): Promise<MediaStream> {
+  try {
+    return await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
+  } catch (error) {
+    const refused = error instanceof DOMException && error.name === "NotAllowedError";
+    const reason = refused ? "The camera was not allowed; allow it for this page and try again." : "There is no camera that this page can use.";
+    throw new Problem(reason);
+  }
+}
