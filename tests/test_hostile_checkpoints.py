@@ -215,6 +215,13 @@ def test_every_field_of_a_checkpoint_is_taken_rightly_or_refused_in_a_sentence(r
             assert "\n" not in str(error)
 
 
+def test_a_checkpoint_with_the_earlier_name_of_use_muon_is_resumed(run, resume):
+    content = content_of(run)
+    for group in content["optimizer_states"][0]["param_groups"]:
+        group["orthogonal"] = group.pop("use_muon")
+    assert torch.load(resume(content), weights_only=True)["global_step"] == 4
+
+
 STRUCTURES: list[Callable[[dict], Any]] = [
     lambda content: {},
     lambda content: {"global_step": 2},

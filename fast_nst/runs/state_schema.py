@@ -134,7 +134,7 @@ def moments_schema(optimizer: torch.optim.Optimizer) -> Check:
     """What Adam or Muon remembers of some of its parameters, by their places."""
     shapes, place = {}, 0
     for group in optimizer.param_groups:
-        names = ("momentum",) if group.get("orthogonal") else ("exp_avg", "exp_avg_sq")
+        names = ("momentum",) if group.get("use_muon") else ("exp_avg", "exp_avg_sq")
         for parameter in group["params"]:
             moments = {name: tensor_like(parameter, 0 if name == "exp_avg_sq" else None) for name in names}
             shapes[place] = {"step": tensor_like(torch.tensor(0.0), 0, MOST), **moments}
@@ -176,10 +176,18 @@ def _group(own: dict) -> Check:
     wanted: dict[str, Any] = {"lr": number(0, 1e6)}
     if isinstance(own.get("betas"), tuple):
         wanted["betas"] = tuple(number(0, 1) for _ in own["betas"])
-    if isinstance(own.get("orthogonal"), bool):
-        wanted["orthogonal"] = only(own["orthogonal"])
+    if isinstance(own.get("use_muon"), bool):
+        wanted["use_muon"] = only(own["use_muon"])
     wanted["params"] = [only(place) for place in own["params"]]
-    return _within(own, wanted)
+    check = _within(own, wanted)
+    return lambda value, at: check(_renamed(value), at)
+
+
+def _renamed(group: Any) -> Any:
+    """``group`` with the name ``use_muon`` where earlier checkpoints have ``orthogonal``."""
+    if isinstance(group, Mapping) and "orthogonal" in group:
+        return {"use_muon" if name == "orthogonal" else name: value for name, value in group.items()}
+    return group
 
 
 def _within(own: dict, wanted: dict[str, Any]) -> Check:

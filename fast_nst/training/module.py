@@ -161,7 +161,7 @@ class StyleTransferModule(pl.LightningModule):
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         shared = [parameter for parameter in trained if id(parameter) not in rows]
         groups = [
-            {"params": [parameter for parameter in shared if parameter.ndim == 4], "orthogonal": self.settings.muon},
+            {"params": [parameter for parameter in shared if parameter.ndim == 4], "use_muon": self.settings.muon},
             {"params": [parameter for parameter in shared if parameter.ndim != 4]},
             {"params": [parameter for parameter in trained if id(parameter) in rows], "lr": rate * self.settings.row_rate},
         ]

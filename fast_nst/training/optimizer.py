@@ -1,76 +1,94 @@
-"""Muon, the optimiser of the training: kernels move by orthogonal matrices, everything else as Adam says.
+"""Optimizer of the training: Muon for convolution kernels, Adam for all other parameters.
 
-Adam scales every number of a kernel by itself. Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) takes a kernel
-as the matrix that it is, and lets its momentum pull equally hard in all of its directions, strong and weak. Departure: a
-step is as long as Adam's (Liu et al. 2025, arXiv 2502.16982, sec. 2.2), so that one rate serves both.
+Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a weight matrix by the nearest
+orthogonal matrix, so that a step is equally long in all directions of the matrix. Departure: the step has the length of
+Adam's (Liu et al. 2025, arXiv 2502.16982, sec. 2.2), so that one learning rate serves both.
+
+``torch.optim.Muon`` takes only matrices, and the kernels of a convolution have four dimensions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 MOMENTUM = 0.95
-ADAM_STEP = 0.2  # the root mean square of a step of Adam, as a share of the rate
-ITERATIONS = 5
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the polynomial: singular values of 0.01 to 1 end between 0.7 and 1.2
+BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam
+ADAM_RMS = 0.2  # root mean square of a step of Adam, as a share of the rate
+NS_STEPS = 5
+NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # singular values of 0.01 to 1 end between 0.7 and 1.2
 
 
-class Muon(torch.optim.Adam):
-    """Adam, but for groups of parameters marked ``orthogonal``, which move along orthogonal matrices.
+class Muon(torch.optim.Optimizer):
+    """Muon for groups of parameters with ``use_muon``, Adam for the others.
 
-    For a kernel W (O, I, k, k), read as (O, I k^2), with gradient G and momentum B, mu = 0.95 and a rate lr:
+    For a kernel W (O, I, k, k), read as (O, I k^2), with gradient G, momentum B, mu = 0.95 and learning rate lr:
 
-        B <- mu B + (1 - mu) G;  W <- W - 0.2 lr sqrt(max(O, I k^2)) orthogonal(mu B + (1 - mu) G)
+        B <- mu B + (1 - mu) G;  W <- W - 0.2 lr sqrt(max(O, I k^2)) zeropower(mu B + (1 - mu) G)
 
     Args:
-        groups: of parameters; ``{"params": ..., "orthogonal": True}`` marks kernels.
-        lr: rate of the groups that have none of their own.
+        groups: of parameters, as for every optimizer of torch; ``{"params": kernels, "use_muon": True}``.
+        lr: learning rate of the groups that have none of their own.
     """
 
-    def __init__(self, groups: Iterable[dict], lr: float) -> None:
-        super().__init__([{"orthogonal": False} | group for group in groups], lr)
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float) -> None:
+        super().__init__(groups, {"lr": lr, "betas": BETAS, "eps": EPS, "use_muon": False})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]  # torch overloads it
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        groups = self.param_groups
-        for group in groups:
-            for kernel in group["params"] if group["orthogonal"] else []:
-                self._turn(kernel, group["lr"])
-        self.param_groups = [group for group in groups if not group["orthogonal"]]
-        try:
-            super().step()
-        finally:
-            self.param_groups = groups
+        for group in self.param_groups:
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            (self._muon_step if group["use_muon"] else self._adam_step)(moved, group)
         return loss
 
-    def _turn(self, kernel: nn.Parameter, lr: float) -> None:
-        if kernel.grad is None:
-            return
-        state = self.state[kernel]
-        if not state:
-            state |= {"step": torch.tensor(0.0), "momentum": torch.zeros_like(kernel)}
-        state["step"] += 1
-        state["momentum"].lerp_(kernel.grad, 1 - MOMENTUM)
-        matrix = kernel.grad.lerp(state["momentum"], MOMENTUM).flatten(1)
-        kernel.sub_(orthogonal(matrix).view_as(kernel), alpha=ADAM_STEP * lr * max(matrix.shape) ** 0.5)
+    def _muon_step(self, kernels: list[nn.Parameter], group: dict[str, Any]) -> None:
+        for kernel in kernels:
+            state = self._state_of(kernel, "momentum")
+            state["step"] += 1
+            state["momentum"].lerp_(kernel.grad, 1 - MOMENTUM)
+            update = zeropower_via_newtonschulz(kernel.grad.lerp(state["momentum"], MOMENTUM).flatten(1))
+            kernel.sub_(update.view_as(kernel), alpha=match_rms_adamw(group["lr"], update.shape))
+
+    def _adam_step(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        states = [self._state_of(parameter, "exp_avg", "exp_avg_sq") for parameter in parameters]
+        averages, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
+        gradients = [parameter.grad for parameter in parameters]
+        (beta1, beta2), options = group["betas"], {"amsgrad": False, "weight_decay": 0.0, "maximize": False}
+        adam(parameters, gradients, averages, squares, [], steps,
+             beta1=beta1, beta2=beta2, lr=group["lr"], eps=group["eps"], **options)  # fmt: skip
+
+    def _state_of(self, parameter: nn.Parameter, *names: str) -> dict[str, Tensor]:
+        """The state of ``parameter``: its number of steps and the averages ``names``, 0 before the first step."""
+        if not self.state[parameter]:
+            self.state[parameter] = {"step": torch.tensor(0.0)} | {name: torch.zeros_like(parameter) for name in names}
+        return self.state[parameter]
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """U V^T, nearly, of the singular value decomposition U S V^T of ``matrix``; 0 stays 0.
+def match_rms_adamw(lr: float, shape: torch.Size) -> float:
+    """Factor of an orthogonal matrix of ``shape`` (m, n) whose root mean square becomes 0.2 ``lr``, as of a step of Adam.
+
+    0.2 lr sqrt(max(m, n)): the squares of an orthogonal matrix sum to min(m, n) (Liu et al. 2025, sec. 2.2).
+    """
+    return ADAM_RMS * lr * max(shape) ** 0.5
+
+
+def zeropower_via_newtonschulz(matrix: Tensor) -> Tensor:
+    """U V^T, approximately, of the singular value decomposition U S V^T of ``matrix`` (m, n); 0 stays 0.
 
     Five Newton-Schulz iterations X <- a X + b X X^T X + c (X X^T)^2 X bring the singular values to about 1.
     """
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    a, b, c = COEFFICIENTS
+    a, b, c = NS_COEFFICIENTS
     x = wide.float() / wide.float().norm().clamp_min(1e-12)
-    for _ in range(ITERATIONS):
-        squares = x @ x.T
-        x = a * x + (b * squares + c * squares @ squares) @ x
+    for _ in range(NS_STEPS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
     return (x.T if wide is not matrix else x).to(matrix.dtype)
