@@ -1,1 +1,1 @@
-"""The objectives of training and of per-image optimisation."""
+"""The objectives of training and of per-image optimization."""

@@ -3,16 +3,7 @@
 Images are float RGB in [0, 1], shape (1, 3, H, W). Features and statistics of the photograph and the style pictures are
 computed once, at construction; a call runs the loss network on the picture and compares.
 
-Three formulas, for content features F of a layer (C channels, M pixels) and Gram matrices G (divided by C M) with the
-targets P and A:
-
-normalized  |F - P|^2 / |P|^2 and |G - A|^2 / |A|^2, means over layers: one pair of weights serves every loss network
-classical   |F - P|^2 / (C M) and |G - A|^2 / C^2, sums over layers: Johnson et al. (2016) and most tutorials
-gatys       1/2 |F - P|^2 and 1/4 |G - A|^2, sums over layers: Gatys et al. (2016), eq. 1 and 4. There, 1 / (4 C^2 M^2)
-            stands before Gram matrices that are plain sums; ours are divided by C M already, which is equal for pictures of
-            one size and comparable for pictures of different sizes
-
-Total variation is the mean of squares in all three. There is no palette term.
+There is no palette term.
 """
 
 from __future__ import annotations
@@ -21,7 +12,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +19,11 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from fast_nst.functional.features import structure_correlation, total_variation
+from fast_nst.losses.formula import Formula, FormulaName
 from fast_nst.losses.style_statistics import STATISTICS, Statistic
-from fast_nst.losses.terms import Features, LossTerms, layers_of, pattern_distance, squared_distance, style_layer_weights
+from fast_nst.losses.terms import Features, LossTerms, layers_of, style_layer_weights
 from fast_nst.networks.loss_network import LossNetwork
 from fast_nst.settings.train import LossSettings
-
-Formula = Literal["normalized", "classical", "gatys"]
 
 
 @dataclass
@@ -54,7 +43,7 @@ class ImageLoss(nn.Module):
         photo: the photograph, shape (1, 3, H, W), or None where ``settings.content_weight`` is 0.
         styles: the style pictures; each has the share of its weight in the sum of weights.
         settings: weights and layers; ``style_shares`` and ``palette_weight`` are not used.
-        formula: normalized, classical or gatys (see the module).
+        formula: normalized, classical or gatys, see ``formula``.
         statistic: gram, moments or wasserstein.
         bfloat16: run the loss network in bfloat16; distances stay in float32.
         low_memory: keep the activations between the network's ``segments`` alone and compute the others again in the
@@ -67,13 +56,13 @@ class ImageLoss(nn.Module):
         photo: Tensor | None,
         styles: Sequence[Style],
         settings: LossSettings,
-        formula: Formula = "normalized",
+        formula: FormulaName = "normalized",
         statistic: str = "gram",
         bfloat16: bool = False,
         low_memory: bool = False,
     ) -> None:
         super().__init__()
-        self.network, self.settings, self.formula = network, settings, formula
+        self.network, self.settings, self.formula = network, settings, Formula(formula, settings.by_pattern)
         self.bfloat16, self.low_memory = bfloat16, low_memory
         self.statistic = STATISTICS[statistic]
         content, style = layers_of(network.name, settings)
@@ -88,13 +77,14 @@ class ImageLoss(nn.Module):
         self.pixel_weights: dict[tuple[int, str], Tensor] = {}
 
     def _layer_shares(self) -> tuple[dict[str, float], dict[str, float]]:
-        """The factor of each content and of each style layer; in the normalized formula, those of a term add up to 1."""
+        """The factor of each content and of each style layer; if normalized, those of a term add up to 1."""
         style = style_layer_weights(self.network.name, self.settings) if self.style_layers else []
         content = [1.0] * len(self.content_layers)
-        totals = [sum(weights) if self.formula == "normalized" else 1 for weights in (content, style)]
-        pairs = zip((self.content_layers, self.style_layers), (content, style), totals, strict=True)
-        shares = [dict(zip(layers, (w / total for w in weights), strict=True)) for layers, weights, total in pairs]
-        return shares[0], shares[1]
+        content_total, style_total = self.formula.divisor(content), self.formula.divisor(style)
+        return (
+            {layer: weight / content_total for layer, weight in zip(self.content_layers, content, strict=True)},
+            {layer: weight / style_total for layer, weight in zip(self.style_layers, style, strict=True)},
+        )
 
     def forward(self, picture: Tensor) -> LossTerms:
         """The weighted terms of ``picture`` (1, 3, H, W) in [0, 1]; structure r is nan here, see ``structure``."""
@@ -107,7 +97,7 @@ class ImageLoss(nn.Module):
             content, style = content + more_content, style + more_style
         content, style = self.settings.content_weight * content, self.settings.style_weight * style
         tv = self.settings.tv_weight * total_variation(picture)
-        return LossTerms(content + style + tv, content, style, tv, torch.full_like(tv, math.nan))
+        return LossTerms.of(content, style, tv, structure=torch.full_like(tv, math.nan))
 
     def _segment(self, x: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Run the modules ``names`` of the network on ``x``: the output, and their layers' content and style terms."""
@@ -129,11 +119,7 @@ class ImageLoss(nn.Module):
         return sum(structure_correlation(*pair).item() for pair in pairs) / len(pairs) if pairs else float("nan")
 
     def _content_distance(self, features: Tensor, layer: str) -> Tensor:
-        target = self.photo_features[layer]
-        if self.settings.by_pattern:
-            return pattern_distance(features, target).mean()
-        distance = squared_distance(features, target, self.formula == "normalized").mean()
-        return distance * features.numel() / 2 if self.formula == "gatys" else distance
+        return self.formula.content_distance(features, self.photo_features[layer]).mean()
 
     def _style_distances(self, features: Tensor, layer: str) -> Tensor:
         """The distances at one layer to every style picture, weighted by the pictures' shares."""
@@ -142,14 +128,10 @@ class ImageLoss(nn.Module):
         for index, share in enumerate(self.shares):
             pixels = self._pixel_weights(index, layer, features)
             found = everywhere if pixels is None else self.statistic.measure(features, pixels)
-            total = total + share * self._style_distance(found, *self.targets[index][layer])
+            target, size = self.targets[index][layer]
+            distance = self.statistic.distance(found, target).mean()
+            total = total + share * self.formula.style_distance(distance, size, features.shape[1])
         return total
-
-    def _style_distance(self, found: Statistic, target: Statistic, size: Tensor) -> Tensor:
-        distance = self.statistic.distance(found, target).mean()
-        if self.formula == "gatys":
-            return distance * found[0].shape[1] ** 2 / 4
-        return distance / size if self.formula == "normalized" else distance
 
     def _pixel_weights(self, index: int, layer: str, features: Tensor) -> Tensor | None:
         """The weight of each pixel of ``layer`` for style ``index``, shape (H, W), summing to 1; computed once."""

@@ -22,15 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from fast_nst.functional.features import gram_matrix, structure_correlation, total_variation, without_edge
+from fast_nst.losses.formula import Formula
 from fast_nst.losses.terms import (
     Features,
     LossTerms,
     layers_of,
     palette,
     palette_distance,
-    pattern_distance,
     picture_shares,
-    squared_distance,
     style_layer_weights,
 )
 from fast_nst.networks.loss_network import LossNetwork, check_image_size
@@ -56,6 +55,7 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         in_range("border", border, 0, 10**6)
         self.network, self.settings, self.border = network, settings, border
+        self.formula = Formula("normalized" if settings.normalize else "classical", settings.by_pattern)
         self.content_layers, self.style_layers = layers_of(network.name, settings)
         self.layer_weights = style_layer_weights(network.name, settings)
         images = list(style_images)
@@ -99,7 +99,7 @@ class PerceptualLoss(nn.Module):
         own_share = self.shares[0] if style is None else self.shares[style]
         style_loss = (style_share * own_share * style_loss).mean()
         tv = weights.tv_weight * total_variation(pictures)
-        return LossTerms(content + style_loss + tv, content, style_loss, tv, self.structure(features, targets))
+        return LossTerms.of(content, style_loss, tv, self.structure(features, targets))
 
     def content_loss(self, features: Features, targets: Features) -> Tensor:
         """Distance of features at the content layers, shape (B,).
@@ -107,13 +107,7 @@ class PerceptualLoss(nn.Module):
         The mean over layers of ``pattern_distance`` or of |F - T|^2 / |T|^2; if not normalized, the sum of
         |F - T|^2 / (C H W) (Johnson et al. 2016, eq. 2).
         """
-        by_pattern = self.settings.by_pattern
-        distances = [
-            pattern_distance(features[layer], targets[layer])
-            if by_pattern
-            else self._distance(features[layer], targets[layer])
-            for layer in self.content_layers
-        ]
+        distances = [self.formula.content_distance(features[layer], targets[layer]) for layer in self.content_layers]
         return self._combined(distances, [1.0] * len(distances))
 
     def style_loss(self, features: Features, style: Tensor | None = None) -> Tensor:
@@ -124,7 +118,8 @@ class PerceptualLoss(nn.Module):
         distances = []
         for layer in self.style_layers:
             gram = gram_matrix(features[layer])
-            distances.append(self._distance(gram, _rows(getattr(self, f"gram_{layer}"), style, len(gram))))
+            target = _rows(getattr(self, f"gram_{layer}"), style, len(gram))
+            distances.append(self.formula.gram_distance(gram, target))
         return self._combined(distances, self.layer_weights)
 
     def palette_loss(self, pictures: Tensor, style: Tensor | None = None) -> Tensor:
@@ -146,12 +141,9 @@ class PerceptualLoss(nn.Module):
         share = self.border / min(images.shape[-2:])
         return {layer: without_border(value, share) for layer, value in features.items()}
 
-    def _distance(self, value: Tensor, target: Tensor) -> Tensor:
-        return squared_distance(value, target, self.settings.normalize)
-
     def _combined(self, distances: list[Tensor], weights: Sequence[float]) -> Tensor:
         total = sum(weight * distance for weight, distance in zip(weights, distances, strict=True))
-        return total / sum(weights) if self.settings.normalize else total
+        return total / self.formula.divisor(weights)
 
     @torch.no_grad()
     def _style_targets(self, image: Tensor) -> Features:

@@ -1,4 +1,4 @@
-"""What the objectives of training and of per-image optimisation share: their terms, layers and weights."""
+"""Terms, layers and weights that the objectives of training and of per-image optimization share."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ class LossTerms(NamedTuple):
     style: Tensor
     tv: Tensor
     structure: Tensor
+
+    @classmethod
+    def of(cls, content: Tensor, style: Tensor, tv: Tensor, structure: Tensor) -> LossTerms:
+        """These terms and their sum."""
+        return cls(content + style + tv, content, style, tv, structure)
 
 
 def layers_of(network_name: str, settings: LossSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
