@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from fast_nst.evaluation.run import Evaluation
     from fast_nst.export.run import Report
     from fast_nst.networks.styled_network import StyledNetwork
-    from fast_nst.optimization.run import Run as OptimizationRun
+    from fast_nst.runs.folder import Run
     from fast_nst.stylize.library import Style
-    from fast_nst.training.run import Run
 
 
 def list_styles() -> dict[str, Style]:
@@ -38,7 +37,7 @@ def train(**settings: Any) -> Run:
     return run(_settings(TrainSettings, settings))
 
 
-def optimize(**settings: Any) -> OptimizationRun:
+def optimize(**settings: Any) -> Run:
     """Paint one picture by optimizing its pixels: ``optimize(content="photo.jpg", style="painting.jpg")``.
 
     Args:

@@ -17,9 +17,10 @@ import torch
 
 from fast_nst.imaging.images import save_image
 from fast_nst.networks.loss_network import ARCHITECTURES, LossNetwork, _truncated_chain
+from fast_nst.runs.folder import Run
 from fast_nst.settings.train import TrainSettings
 from fast_nst.stylize.stylizer import Stylizer
-from fast_nst.training.run import Run, train
+from fast_nst.training.run import train
 
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup, say, lets every process ignore

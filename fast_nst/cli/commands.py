@@ -40,7 +40,7 @@ def train(settings: TrainSettings) -> None:
     rate = f" at {card['images_per_second']} images/s" if card["images_per_second"] else ""
     print(f"\ntrained {card['name']} in {card['seconds']:.0f} s{rate}")
     print(f"  on the preview photographs: {measured}")
-    print(f"  preview  {shown(run.preview)}")
+    print(f"  preview  {shown(run.picture)}")
     print(f"  model    {shown(run.folder.onnx)}")
     print(f"  your own photo:  fast-nst stylize photo.jpg --style {quoted(run.folder.path)} --output out.jpg")
     print(f"  use it by name:  fast-nst styles add {quoted(run.folder.path)}")
@@ -182,7 +182,7 @@ def optimize(settings: OptimizeSettings) -> None:
 
     run = run_optimization(settings)
     losses = ", ".join(f"{name} {value:.4g}" for name, value in run.card["losses"].items())
-    print(f"{shown(run.output)}: {run.card['steps']} steps in {run.card['seconds']:.0f} s, {losses}")
+    print(f"{shown(run.picture)}: {run.card['steps']} steps in {run.card['seconds']:.0f} s, {losses}")
     print(f"  run      {shown(run.folder.path)}")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,13 @@ from fast_nst.optimization.multiscale import Callback, Optimization
 from fast_nst.runs.card import card_of_optimization, readme_of_optimization
 from fast_nst.runs.checkpoints import newest_whole, write_checkpoint
 from fast_nst.runs.config import resolved_optimization
-from fast_nst.runs.folder import RunFolder
+from fast_nst.runs.folder import Run, RunFolder
 from fast_nst.runs.state_schema import Misfit, matched
 from fast_nst.settings.optimize import OptimizeSettings
 from fast_nst.system.files import check_new, write_text
 from fast_nst.system.signals import StopSignals
 
 STRIP_COLUMNS = 6
-
-
-@dataclass
-class Run:
-    """A finished run: its folder, its picture and its card."""
-
-    folder: RunFolder
-    output: Path
-    card: dict
 
 
 def optimize(settings: OptimizeSettings) -> Run:

@@ -45,17 +45,14 @@ def card_of_training(
     Args:
         steps: the steps made, which are fewer than those of the settings where the Trainer ended the run.
     """
-    return {
-        "name": name,
-        "style": [_picture(path) for path in settings.style]
-        if isinstance(settings.style, list)
-        else _picture(settings.style),
+    content = {
+        "style": "drawn by fast_nst" if settings.style is None else _files(settings.style),
         "data": _data(settings.data),
         "base": _base(settings),
         "network": dict(network),
         "loss_network": {
             "name": settings.loss_network,
-            "weights": _picture(settings.loss_weights, "shipped or torchvision's"),
+            "weights": _files(settings.loss_weights) or "shipped or torchvision's",
         },
         "loss": vars(settings.loss) | {},
         "optimizer": vars(settings.optimizer) | {},
@@ -69,28 +66,50 @@ def card_of_training(
         "images_per_second": round(record.photos / record.seconds, 2) if record.seconds else None,
         "final_losses": {key: round(float(value), 4) for key, value in record.losses.items()},
         "preview_losses": held_out,
-        "machine": {"device": _device(), "threads": torch.get_num_threads(), "python": platform.python_version()},
+    }
+    return _card(name, content, _device(), MODEL_NOTES)
+
+
+def card_of_optimization(settings: OptimizeSettings, name: str, record: dict[str, Any]) -> dict:
+    """Plain values for ``card.json``; files by name and hash, no paths of this machine.
+
+    Args:
+        record: size, steps, evaluations, restarts, seconds and losses of the run.
+    """
+    content = {key: _files(getattr(settings, key)) for key in PICTURES}
+    content["settings"] = {key: value for key, value in asdict(settings).items() if key not in LEFT_OUT}
+    return _card(name, content | record, _device(settings.device), PICTURE_NOTES)
+
+
+def _card(name: str, content: dict[str, Any], device: str, notes: str) -> dict[str, Any]:
+    """``content`` between the name of the run and what every card tells of its machine."""
+    return {
+        "name": name,
+        **content,
+        "machine": {"device": device, "threads": torch.get_num_threads(), "python": platform.python_version()},
         "versions": {"fast_nst": fast_nst.__version__, "torch": torch.__version__},
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "license_notes": MODEL_NOTES,
+        "license_notes": notes,
     }
 
 
 def readme_of_training(card: dict) -> str:
-    """The card as a page to read."""
-    lines = [
-        f"# {card['name']}",
-        "",
-        "A style model for fast_nst: `fast-nst stylize photo.jpg --style <this folder> --output out.jpg`.",
-        "",
-    ]
-    lines += ["![photographs beside their results](previews/final.png)", "", "| | |", "|---|---|"]
-    lines += [
-        f"| {key.replace('_', ' ')} | {_readable(value)} |"
-        for key, value in card.items()
-        if key not in ("name", "license_notes") and value is not None
-    ]
-    return "\n".join([*lines, "", card["license_notes"], ""])
+    """The card of a training as a page to read."""
+    use = "A style model for fast_nst: `fast-nst stylize photo.jpg --style <this folder> --output out.jpg`."
+    return _page(card, use, "![photographs beside their results](previews/final.png)")
+
+
+def readme_of_optimization(card: dict) -> str:
+    """The card of a per-image optimization as a page to read."""
+    return _page(card, "A picture by per-image optimization with fast_nst.", "![result](result.png)")
+
+
+def _page(card: dict, what: str, picture: str) -> str:
+    """A Markdown page: name, sentence, picture, a table of what is known, and the notes on licenses."""
+    known = {key: value for key, value in card.items() if key not in ("name", "license_notes") and value not in (None, [])}
+    rows = [f"| {key.replace('_', ' ')} | {_readable(value)} |" for key, value in known.items()]
+    parts = [f"# {card['name']}", "", what, "", picture, "", "| | |", "|---|---|", *rows, "", card["license_notes"], ""]
+    return "\n".join(parts)
 
 
 def _readable(value: object) -> str:
@@ -99,11 +118,15 @@ def _readable(value: object) -> str:
     return " ".join(map(_readable, value)) if isinstance(value, list) else str(value)
 
 
-def _picture(path: str | None, absent: str = "drawn by fast_nst") -> dict | str:
-    if path is None:
-        return absent
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return {"file": Path(path).name, "sha256": digest[:16]}
+def _files(value: Any) -> Any:
+    """A file as its name and digest, a folder as its name, a list as one of such; a word that names no file as it is."""
+    if isinstance(value, list):
+        return [_files(item) for item in value]
+    if value is None or value in STARTS:
+        return value
+    if Path(value).is_dir():
+        return Path(value).name
+    return {"file": Path(value).name, "sha256": hashlib.sha256(Path(value).read_bytes()).hexdigest()[:16]}
 
 
 def _base(settings: TrainSettings) -> dict | None:
@@ -111,7 +134,7 @@ def _base(settings: TrainSettings) -> dict | None:
     if settings.base is None:
         return None
     try:
-        weights = _picture(find_weights(settings.base))
+        weights = _files(find_weights(settings.base))
     except UserError:  # moved since the start
         weights = {"file": Path(settings.base).name}
     return {"name": Path(settings.base).name, **weights, "finetune": settings.finetune}
@@ -132,44 +155,3 @@ def _device(allowed: str = "auto") -> str:
     """The name of the GPU, or of the processor's kind where there is none or ``allowed`` is cpu."""
     on_gpu = allowed != "cpu" and torch.cuda.is_available()
     return torch.cuda.get_device_name() if on_gpu else platform.machine()
-
-
-def card_of_optimization(settings: OptimizeSettings, name: str, record: dict[str, Any]) -> dict:
-    """Plain values for ``card.json``; files by name and hash, no paths of this machine.
-
-    Args:
-        record: size, steps, evaluations, restarts, seconds and losses of the run.
-    """
-    return {
-        "name": name,
-        **{key: _files(getattr(settings, key)) for key in PICTURES},
-        "settings": {key: value for key, value in asdict(settings).items() if key not in LEFT_OUT},
-        **record,
-        "machine": {
-            "device": _device(settings.device),
-            "threads": torch.get_num_threads(),
-            "python": platform.python_version(),
-        },
-        "versions": {"fast_nst": fast_nst.__version__, "torch": torch.__version__},
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "license_notes": PICTURE_NOTES,
-    }
-
-
-def readme_of_optimization(card: dict) -> str:
-    """The card as a page to read."""
-    lines = [f"# {card['name']}", "", "A picture by per-image optimization with fast_nst.", "", "![result](result.png)", ""]
-    lines += ["| | |", "|---|---|"]
-    kept = {key: value for key, value in card.items() if key not in ("name", "license_notes") and value not in (None, [])}
-    lines += [f"| {key.replace('_', ' ')} | {_readable(value)} |" for key, value in kept.items()]
-    return "\n".join([*lines, "", card["license_notes"], ""])
-
-
-def _files(value: str | list | None) -> Any:
-    if isinstance(value, list):
-        return [_files(item) for item in value]
-    if value is None or value in STARTS:
-        return value
-    if Path(value).is_dir():
-        return Path(value).name
-    return {"file": Path(value).name, "sha256": hashlib.sha256(Path(value).read_bytes()).hexdigest()[:16]}

@@ -5,7 +5,7 @@ sources.json  digests of the photographs, style pictures and weights, to know th
 step=...ckpt  checkpoints, and last.ckpt, the newest
 NAME.onnx     the model
 previews/     photographs beside their results, a grid a step
-stages/       of per-image optimisation: the picture on its way; stages.png shows them all, result.png is the last
+stages/       of per-image optimization: the picture on its way; stages.png shows them all, result.png is the last
 events...     TensorBoard's
 skipped.txt   photographs that could not be used, and why, if there were any
 card.json     what was trained on what, for how long, to which losses
@@ -19,7 +19,9 @@ import re
 import shlex
 import shutil
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
@@ -48,8 +50,8 @@ FREE_TO_CHANGE |= {"output", "fine_steps", "save_every", "video", "video_every",
 class RunFolder:
     """Paths of the run called ``name`` under ``root``."""
 
-    def __init__(self, root: str | Path, name: str) -> None:
-        if not is_plain_name(name):
+    def __init__(self, root: str | Path, name: str | None) -> None:
+        if name is None or not is_plain_name(name):
             raise UserError(f"a run's name is a plain word without slashes, got {name!r}; choose another --name")
         self.name, self.path = name, Path(root) / name
         self.config = self.path / "config.yaml"
@@ -205,3 +207,18 @@ def differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
         elif a != b:
             names.append(f"{prefix}{key}")
     return names
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: its files.
+        picture: the last preview of a training, the result of an optimization.
+        card: the content of ``card.json``; empty in all processes of a training but the first.
+    """
+
+    folder: RunFolder
+    picture: Path
+    card: dict[str, Any]

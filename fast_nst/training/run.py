@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -25,7 +25,7 @@ from fast_nst.networks.weights import find_weights
 from fast_nst.runs.card import card_of_training, readme_of_training
 from fast_nst.runs.checkpoints import newest_whole, room_for, to_stderr
 from fast_nst.runs.config import listed, plain, resolved
-from fast_nst.runs.folder import CHECKPOINTS, RunFolder
+from fast_nst.runs.folder import CHECKPOINTS, Run, RunFolder
 from fast_nst.runs.sources import SOURCES, digest_of_files, digest_of_photos
 from fast_nst.settings.train import TrainSettings
 from fast_nst.system.files import free_room, in_megabytes, is_full, write_text
@@ -41,15 +41,6 @@ from fast_nst.training.style_check import check_style
 from fast_nst.training.trainer import blamed, callbacks_of, loader_of, silence_lightning, trainer_of
 
 MOST_CHECKED = 8  # paintings whose style check is printed; a check takes a second
-
-
-@dataclass
-class Run:
-    """A finished run: where things lie, and what is known of it."""
-
-    folder: RunFolder
-    preview: Path
-    card: dict
 
 
 def train(settings: TrainSettings) -> Run:
@@ -156,8 +147,8 @@ def _digests(settings: TrainSettings, dataset: Photos | Scenes) -> dict[str, str
         digests["data"] = digest_of_photos(dataset.paths)
     if settings.loss_weights is not None:
         digests["loss_weights"] = digest_of_files([settings.loss_weights])
-    if settings.base is not None:
-        digests["base"] = digest_of_files([find_weights(settings.base)])
+    if settings.start is not None:
+        digests["base"] = digest_of_files([find_weights(settings.start)])
     return digests
 
 

@@ -78,7 +78,7 @@ def test_the_film_shows_every_step_and_its_last_picture_is_the_result(settings, 
     run = optimize(replace(settings, video=str(tmp_path / "way.mp4")))
     film = list(read_film(tmp_path / "way.mp4"))
     assert len(film) == 9
-    ends = [load_image(settings.content, 48), load_image(run.output)]
+    ends = [load_image(settings.content, 48), load_image(run.picture)]
     distances = np.array([[np.abs(frame.astype(float) - end).mean() for end in ends] for frame in (film[0], film[-1])])
     assert distances[0, 0] < distances[0, 1] and distances[1, 1] < distances[1, 0]
 

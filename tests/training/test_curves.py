@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from fast_nst.runs.folder import Run
 from fast_nst.settings.train import TrainSettings
 from fast_nst.training import run as training_run
 from fast_nst.training.curves import flat
-from fast_nst.training.run import Run, train
+from fast_nst.training.run import train
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import torch
 from fast_nst.cli.main import main
 from fast_nst.errors import UserError
 from fast_nst.networks.tensor_files import read_checkpoint
+from fast_nst.runs.folder import Run
 from fast_nst.settings.train import OptimizerSettings, TrainSettings
 from fast_nst.training.divergence import (
     CHECK_EVERY,
@@ -21,7 +22,7 @@ from fast_nst.training.divergence import (
     picture_stats,
 )
 from fast_nst.training.module import StyleTransferModule
-from fast_nst.training.run import Run, train
+from fast_nst.training.run import train
 
 HEALTHY = Stats(1, objective=5, style=4, structure=0.4, weights=17, flat=0, brightness=0.5, outside=0.01)
 # of a run from noise, measured: grey pictures at first, little structure that comes and goes, a style term that does too

@@ -26,13 +26,13 @@ from fast_nst.networks.layers import ConvNorm
 from fast_nst.networks.tensor_files import read_checkpoint, read_tensors, write_tensors
 from fast_nst.networks.transformer_net import TransformerNet, copy_rows, with_preset
 from fast_nst.networks.weights import load_network, save_network
-from fast_nst.runs.folder import RunFolder
+from fast_nst.runs.folder import Run, RunFolder
 from fast_nst.settings.train import LossSettings, OptimizerSettings, TrainSettings
 from fast_nst.stylize.stylizer import Stylizer
 from fast_nst.training.callbacks import Previews
 from fast_nst.training.fine_tuning import add_strong_rows, add_styles, choose_start, rescale_kernels
 from fast_nst.training.module import StyleTransferModule, compile_networks
-from fast_nst.training.run import Run, train
+from fast_nst.training.run import train
 from fast_nst.training.trainer import has_bfloat16
 
 
@@ -68,7 +68,7 @@ def test_the_run_folder_holds_everything(finished_run):
 
 
 def test_the_preview_shows_each_photograph_beside_its_result(finished_run):
-    assert load_image(finished_run.preview).shape == (2 * 240 + 3 * 4, 4 * 324 + 4, 3)
+    assert load_image(finished_run.picture).shape == (2 * 240 + 3 * 4, 4 * 324 + 4, 3)
 
 
 def test_the_onnx_model_of_a_run_draws_what_its_checkpoint_draws(finished_run):
