@@ -24,7 +24,7 @@ THUMBNAIL = (32, 32)
 KEEP = "keep"
 
 
-class SteadyModel:
+class Deflicker:
     """A model that draws the pictures of one film, one after the other.
 
     Args:

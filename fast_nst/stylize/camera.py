@@ -57,12 +57,12 @@ def draw_camera(device: str, draw: Draw, target: Path | None = None, long_side: 
     with _opened(device) as given, _window() if target is None else live_film(target) as show, StopSignals() as signals:
         print(f"drawing camera {device}; Ctrl-C ends it", file=sys.stderr)
         signals.deferred = True  # until the picture at hand is drawn; the second Ctrl-C ends at once
-        newest = _Newest(given, long_side or LONG_SIDE, lambda: signals.asked > 0)
-        seen = newest.drawn_with(draw, show)
+        latest_frame = _LatestFrame(given, long_side or LONG_SIDE, lambda: signals.asked > 0)
+        seen = latest_frame.drawn_with(draw, show)
         if not seen.drawn:
-            raise UserError(f"camera {device} gave no pictures{newest.reason}; is it free, and its cover open?")
-    if newest.reason:
-        raise PartlyDone(f"camera {device} stopped after {seen.drawn} pictures{newest.reason}; they are kept")
+            raise UserError(f"camera {device} gave no pictures{latest_frame.reason}; is it free, and its cover open?")
+    if latest_frame.reason:
+        raise PartlyDone(f"camera {device} stopped after {seen.drawn} pictures{latest_frame.reason}; they are kept")
     return seen
 
 
@@ -73,7 +73,7 @@ def check_live_film(target: Path) -> None:
     check_writable(target)
 
 
-class _Newest:
+class _LatestFrame:
     """The newest picture of a camera, which a thread reads; none is given out twice.
 
     Args:

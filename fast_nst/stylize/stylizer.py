@@ -21,7 +21,7 @@ from fast_nst.stylize.effects import mixed, resized, soft_mask, with_colors_of
 from fast_nst.stylize.library import Part, parse_blend, plan_blend
 
 if TYPE_CHECKING:
-    from fast_nst.inference.deflicker import SteadyModel
+    from fast_nst.inference.deflicker import Deflicker
 
 MAX_PIXELS = 24_000_000  # of a picture that is drawn whole, in some 7 GB
 TILED_ABOVE = 12_000_000  # pixels; from here on tiles take no longer, and a fraction of the memory
@@ -138,14 +138,14 @@ class Stylizer:
         return max(1, BATCH_PIXELS // (height * width))
 
     def for_film(self, stabilize: float = 0.5) -> Stylizer:
-        """A stylizer for the pictures of one film, in their order, which flickers less; see ``SteadyModel``.
+        """A stylizer for the pictures of one film, in their order, which flickers less; see ``Deflicker``.
 
         Args:
             stabilize: how much of the norms' statistics is kept from picture to picture, 0 to 1.
         """
         in_range("stabilize", stabilize, 0, 1)
         film = copy.copy(self)
-        object.__setattr__(film, "parts", [part.steadied(stabilize) for part in self.parts] if stabilize else self.parts)
+        object.__setattr__(film, "parts", [part.with_deflicker(stabilize) for part in self.parts] if stabilize else self.parts)
         return film
 
     def _stylized(self, picture: np.ndarray, mask: Image.Image | None) -> np.ndarray:
@@ -207,7 +207,7 @@ class _Part:
         self.model = Model(part.model, **models)
         self.strength = 1.0 if self.model.has_identity else strength
         self.weights = self.model.weights(part.rows, strength if self.model.has_identity else 1.0)
-        self.steady: SteadyModel | None = None
+        self.deflicker: Deflicker | None = None
 
     def check_memory(self, size: tuple[int, int]) -> None:
         """Raise a UserError if pictures of ``size`` are too large to be drawn whole, and must be."""
@@ -222,8 +222,8 @@ class _Part:
         return mixed([(self._drawn(batch), self.strength), (batch, 1 - self.strength)])
 
     def _drawn(self, batch: np.ndarray) -> np.ndarray:
-        if self.steady:
-            return self.steady(batch)
+        if self.deflicker:
+            return self.deflicker(batch)
         if self.tile == "always" or (self.tile == "auto" and batch.shape[1] * batch.shape[2] > TILED_ABOVE):
             from fast_nst.inference.tiling import tiled
 
@@ -231,10 +231,10 @@ class _Part:
             return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
         return self.model(batch, self.weights)
 
-    def steadied(self, stabilize: float) -> _Part:
+    def with_deflicker(self, stabilize: float) -> _Part:
         """This part for one film: it remembers the pictures before."""
-        from fast_nst.inference.deflicker import SteadyModel
+        from fast_nst.inference.deflicker import Deflicker
 
         part = copy.copy(self)
-        part.steady = SteadyModel(self.path, self.weights, stabilize, self.threads)
+        part.deflicker = Deflicker(self.path, self.weights, stabilize, self.threads)
         return part

@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 from fast_nst.errors import UserError
-from fast_nst.inference.deflicker import SteadyModel, with_memory
+from fast_nst.inference.deflicker import Deflicker, with_memory
 from fast_nst.stylize.stylizer import Stylizer
 from fast_nst.system.files import SHIPPED
 
@@ -26,13 +26,13 @@ def pictures(count: int) -> list[np.ndarray]:
 
 
 def test_without_memory_it_is_the_plain_model(weights):
-    steady, plain = SteadyModel(BASE, weights, 0.0, 1), Stylizer("great_wave", threads=1)
+    steady, plain = Deflicker(BASE, weights, 0.0, 1), Stylizer("great_wave", threads=1)
     for picture in pictures(3):
         np.testing.assert_allclose(steady(picture[None])[0].astype(int), plain(picture), atol=1)
 
 
 def test_the_first_picture_and_a_new_scene_are_drawn_afresh(weights):
-    steady, plain = SteadyModel(BASE, weights, 0.9, 1), Stylizer("great_wave", threads=1)
+    steady, plain = Deflicker(BASE, weights, 0.9, 1), Stylizer("great_wave", threads=1)
     scene = pictures(1)[0]
     np.testing.assert_allclose(steady(scene[None])[0].astype(int), plain(scene), atol=1)
     other = 255 - scene
@@ -42,7 +42,7 @@ def test_the_first_picture_and_a_new_scene_are_drawn_afresh(weights):
 def test_a_change_in_one_corner_changes_the_others_less(weights):
     film, far = pictures(4), np.s_[32:, 40:]
     plain = [Stylizer("great_wave", threads=1)(picture)[far].astype(float) for picture in film]
-    steady = SteadyModel(BASE, weights, 0.9, 1)
+    steady = Deflicker(BASE, weights, 0.9, 1)
     calm = [steady(picture[None])[0][far].astype(float) for picture in film]
     changes = [
         np.mean([np.abs(one - other).mean() for one, other in zip(run, run[1:], strict=False)]) for run in (plain, calm)
@@ -53,7 +53,7 @@ def test_a_change_in_one_corner_changes_the_others_less(weights):
 def test_statistics_are_mixed_as_the_formula_says(weights):
     """k = 1 keeps the first picture's for ever."""
     film = pictures(3)
-    steady = SteadyModel(BASE, weights, 1.0, 1)
+    steady = Deflicker(BASE, weights, 1.0, 1)
     steady(film[0][None])
     first = {name: value.copy() for name, value in steady.memory.items()}
     steady(film[1][None])
@@ -71,5 +71,5 @@ def test_a_film_of_a_stylizer_does_not_change_the_stylizer(weights):
     film = stylizer.for_film(0.9)
     for picture in pictures(2):
         film(picture)
-    assert stylizer.parts[0].steady is None and film.parts[0].steady is not None
+    assert stylizer.parts[0].deflicker is None and film.parts[0].deflicker is not None
     assert stylizer.for_film(0.0).parts is stylizer.parts

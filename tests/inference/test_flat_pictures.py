@@ -5,7 +5,7 @@ import pytest
 
 from fast_nst.imaging.synthetic import draw_scene
 from fast_nst.inference import tiling
-from fast_nst.inference.deflicker import SteadyModel
+from fast_nst.inference.deflicker import Deflicker
 from fast_nst.inference.model import Model
 from fast_nst.system.files import SHIPPED
 
@@ -41,7 +41,7 @@ def other(request, monkeypatch):
     weights = model.weights({"great_wave": 1.0})
     if request.param == "tiles":
         return drawn_in_tiles(model, weights)
-    return SteadyModel(BASE, weights, 0.0, 1) if request.param == "deflicker" else lambda picture: model(picture, weights)
+    return Deflicker(BASE, weights, 0.0, 1) if request.param == "deflicker" else lambda picture: model(picture, weights)
 
 
 @pytest.mark.parametrize("kind", PICTURES)

@@ -33,7 +33,7 @@ def device(tmp_path) -> str:
 def paced(monkeypatch):
     """Let the camera wait with a picture until the one before is drawn."""
     drawn = threading.Semaphore(1)
-    honest = camera._Newest._put
+    honest = camera._LatestFrame._put
 
     def put(self, frame):
         while not drawn.acquire(timeout=0.05):
@@ -41,7 +41,7 @@ def paced(monkeypatch):
                 return
         honest(self, frame)
 
-    monkeypatch.setattr(camera._Newest, "_put", put)
+    monkeypatch.setattr(camera._LatestFrame, "_put", put)
     return drawn.release
 
 
@@ -66,8 +66,8 @@ def test_every_picture_in_time_is_drawn_into_the_film(device, paced, tmp_path, s
 
 def test_late_pictures_are_passed_over_and_the_newest_is_drawn(device, tmp_path, monkeypatch):
     levels, read = [], threading.Event()
-    honest = camera._Newest._read
-    monkeypatch.setattr(camera._Newest, "_read", lambda self, given: [honest(self, given), read.set()])
+    honest = camera._LatestFrame._read
+    monkeypatch.setattr(camera._LatestFrame, "_read", lambda self, given: [honest(self, given), read.set()])
 
     def slow(pixels):
         assert read.wait(5)  # all others come while the first is drawn
@@ -102,7 +102,7 @@ def test_ctrl_c_ends_the_film_well(device, paced, tmp_path, number):
 
 
 def test_a_camera_that_fails_on_the_way_leaves_what_was_drawn(device, paced, tmp_path, monkeypatch):
-    honest, count = camera._Newest._put, []
+    honest, count = camera._LatestFrame._put, []
 
     def failing(self, frame):
         count.append(1)
@@ -110,7 +110,7 @@ def test_a_camera_that_fails_on_the_way_leaves_what_was_drawn(device, paced, tmp
             raise av.error.ExternalError(-1, "unplugged")
         honest(self, frame)
 
-    monkeypatch.setattr(camera._Newest, "_put", failing)
+    monkeypatch.setattr(camera._LatestFrame, "_put", failing)
     with pytest.raises(PartlyDone, match="camera .* stopped after 3 pictures: unplugged; they are kept"):
         draw_camera(device, lambda pixels: [pixels, paced()][0], tmp_path / "live.avi")
     assert pictures(tmp_path / "live.avi")
