@@ -25,7 +25,7 @@ class StyledNetwork(nn.Module):
     def __init__(self, network: TransformerNet, style: str | None = None, strength: float = 1.0) -> None:
         super().__init__()
         in_range("strength", strength, 0, MAX_STRENGTH)
-        self.style, self.strength = style or network.styles[network.painted_rows[-1]], strength
+        self.style, self.strength = style or network.styles[network.style_rows[-1]], strength
         if self.style not in network.styles:
             raise unknown("style in this network", self.style, network.styles)
         self.network = network.eval()
