@@ -73,7 +73,7 @@ def module_of(settings: TrainSettings, styles: dict[str, np.ndarray], dataset: P
         steps=settings.steps or 1,
         rows=rows,
         seed=settings.seed,
-        beyond=settings.finetune == "strong",
+        extrapolate=settings.finetune == "strong",
         structure=settings.structure_target(),
     )
     if settings.compile:

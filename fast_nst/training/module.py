@@ -49,7 +49,7 @@ class StyleTransferModule(pl.LightningModule):
         steps: length of the run.
         rows: the network's rows that are trained, in the order of the criterion's style pictures.
         seed: of the strengths.
-        beyond: learn strengths beyond 1 alone, for strong rows.
+        extrapolate: learn strengths beyond 1 alone, for strong rows.
         structure: structure r that every style is steered to; None leaves the style weight as it is.
     """
 
@@ -61,15 +61,15 @@ class StyleTransferModule(pl.LightningModule):
         steps: int,
         rows: Sequence[int] | None = None,
         seed: int = 0,
-        beyond: bool = False,
+        extrapolate: bool = False,
         structure: float | None = None,
     ) -> None:
         super().__init__()
         self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
         self.rows = network.style_rows if rows is None else list(rows)
         self.__dict__["criterion"] = criterion
-        self.usual = MAX_STRENGTH if beyond else 1.0  # strength of most pictures
-        self.random = (1.0, MAX_STRENGTH) if beyond else (0.0, 1.0, MAX_STRENGTH)  # equal shares fall between neighbours
+        self.usual = MAX_STRENGTH if extrapolate else 1.0  # strength of most pictures
+        self.random = (1.0, MAX_STRENGTH) if extrapolate else (0.0, 1.0, MAX_STRENGTH)  # equal shares fall between neighbours
         self.structure_target = StructureTarget(len(self.rows), structure)
         self.rate_factor = 1.0  # of the learning rate; lower after a divergence
 

@@ -419,7 +419,7 @@ def test_strong_rows_see_strengths_beyond_1_alone(lite):
     network = TransformerNet("fast", 12, ["identity", "a", "a@1.5"])
     settings = OptimizerSettings(strength_share=0.5)
     criterion = PerceptualLoss(lite, [torch.rand(3, 32, 32)], LossSettings())
-    strengths = StyleTransferModule(network, criterion, settings, 10, [1], beyond=True).strengths_of_step(400)
+    strengths = StyleTransferModule(network, criterion, settings, 10, [1], extrapolate=True).strengths_of_step(400)
     assert strengths.min() >= 1 and strengths.max() == 1.5
     assert 0.4 < (strengths == 1.5).float().mean() < 0.6 and (strengths < 1.25).any()
 
