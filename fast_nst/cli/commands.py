@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fast_nst.cli.output import quoted, shown
 from fast_nst.errors import UserError, printable
@@ -210,6 +210,17 @@ def app(settings: AppSettings) -> None:
     serve(settings)
 
 
+def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+    """Print a script that completes commands, options and their choices in a shell.
+
+    Args:
+        shell: bash, zsh or fish.
+    """
+    from fast_nst.cli.completion import script
+
+    print(script(shell), end="")
+
+
 @dataclass(frozen=True)
 class Command:
     """A command: its function, and how its command line and its help look.
@@ -312,6 +323,15 @@ COMMANDS = {
     ),
     "engines": Command(engines, ("style",), ("threads",), ("fast-nst engines",)),
     "benchmark": Command(benchmark, (), ("quick", "output"), ("fast-nst benchmark --quick",), repeats_a_step=True),
+    "completion": Command(
+        completion,
+        ("shell",),
+        (),
+        (
+            "source <(fast-nst completion bash)                               # in ~/.bashrc",
+            "fast-nst completion fish > ~/.config/fish/completions/fast-nst.fish",
+        ),
+    ),
     "distill": Command(
         distill,
         (),

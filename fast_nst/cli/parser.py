@@ -106,8 +106,10 @@ class Parser:
             kind = self.options[name].kind
             many = is_list(kind) and name == names[-1]
             taken, words = (words, []) if many else (words[:1], words[1:])
-            if taken:
+            if taken and many:
                 values[name] = taken if len(taken) > 1 or str not in branches(kind) else taken[0]
+            elif taken:
+                values[name] = from_text(name, kind, taken[0])
         if words:
             raise UserError(f"there is no place for {words[0]!r} here; {self._usage()}")
         return values
