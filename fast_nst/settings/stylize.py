@@ -13,6 +13,8 @@ MIN_SIDE = 16
 STROKES = (0.125, 8.0)
 AUTO = "auto"
 TILE = (AUTO, "always", "never")
+RANDOM = "random"  # as a style: one of its own for each photograph
+MAX_PARTS = 10**6
 
 
 def check_stroke_size(value: float | str) -> None:
@@ -31,10 +33,15 @@ class StylizeSettings:
         inputs: photographs, animations, films, folders of photographs, patterns such as 'holiday/*.jpg', or - for standard
             input.
         style: a name that `fast-nst styles` lists, a blend such as great_wave:0.7,the_scream:0.3, a run's folder such as
-            checkpoints/great_wave, an .onnx file, or all for one sheet with every style.
+            checkpoints/great_wave, an .onnx file, all for one sheet with every style, or random for a style of its own for
+            each photograph, from those that `fast-nst styles` lists.
         output: the picture to write; for several photographs, a folder; - for standard output (none: beside each photograph,
             as photo.great_wave.jpg).
         strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
+        styles_per_picture: of random, how many different styles each photograph is drawn in.
+        seed: of random; a photograph's styles follow from the seed and its path in the folder that is named.
+        shard: stylize one part of the photographs alone, 3/8 is the third of eight; parts follow from the paths, so that eight
+            commands anywhere do the whole.
         size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is, and 640 for
             a camera).
         stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size, 1 as the network does;
@@ -62,6 +69,9 @@ class StylizeSettings:
     style: str
     output: str | None = None
     strength: float = 1.0
+    styles_per_picture: int = 1
+    seed: int = 0
+    shard: str | None = None
     size: int | None = None
     stroke_size: float | Literal["auto"] = AUTO
     preserve_color: bool = False
@@ -86,3 +96,19 @@ class StylizeSettings:
         in_range("threads", self.threads or 0, 0, 1024)
         if self.size is not None:
             in_range("size", self.size, MIN_SIDE, 100_000)
+        in_range("seed", self.seed, 0, 2**63 - 1)
+        in_range("styles_per_picture", self.styles_per_picture, 1, 1000)
+        if self.styles_per_picture > 1 and self.style != RANDOM:
+            raise UserError(f"--styles_per_picture goes with --style random, got --style {self.style}")
+        if self.camera is not None and (self.style == RANDOM or self.shard):
+            raise UserError("--style random and --shard are for files; give --camera one style")
+        self.part()
+
+    def part(self) -> tuple[int, int]:
+        """``shard`` as (part, parts); (1, 1) for none."""
+        if self.shard is None:
+            return 1, 1
+        part, slash, parts = self.shard.partition("/")
+        if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts) <= MAX_PARTS):
+            raise UserError(f"--shard is a part and the number of parts, such as 1/8 to 8/8, got {self.shard}")
+        return int(part), int(parts)

@@ -14,7 +14,8 @@ from fast_nst.errors import UserError, escape_name
 from fast_nst.imaging.frames import WRITABLE, written_suffix
 from fast_nst.imaging.scanning import FOUND, find_images
 from fast_nst.imaging.video import WRITTEN_FILMS, is_film
-from fast_nst.settings.stylize import StylizeSettings
+from fast_nst.settings.stylize import RANDOM, StylizeSettings
+from fast_nst.stylize.choices import chosen_styles, in_part
 from fast_nst.stylize.library import find_styles
 from fast_nst.system.files import check_writable
 
@@ -32,11 +33,15 @@ class Job:
         source: None is standard input.
         target: None is standard output.
         problem: why it cannot be stylized, as known before; empty otherwise.
+        path: of the source in the folder that was named, with slashes; choices are made by it.
+        style: what draws it, as ``--style`` names it; empty where the whole command has one style.
     """
 
     source: Path | None
     target: Path | None
     problem: str = ""
+    path: str = ""
+    style: str = ""
 
     @property
     def name(self) -> str:
@@ -56,10 +61,11 @@ class Job:
 
 
 def plan(settings: StylizeSettings) -> list[Job]:
-    """A job for each picture; no two targets are alike, and none is a source.
+    """A job for each picture in each of its styles; no two targets are alike, and none is a source.
 
     A file named as the output gets the picture. In a folder, and beside the photographs, a picture keeps its name and ending
-    with the style's name between. What cannot be read, such as a folder without permission, is a job with a problem.
+    with the style's name between. What cannot be read, such as a folder without permission, is a job with a problem. Of a
+    run that is split, the jobs of one part are left, none perhaps; their targets are those of the whole run.
 
     Raises:
         UserError: no pictures, a pattern that matches none, or one output for several.
@@ -69,27 +75,53 @@ def plan(settings: StylizeSettings) -> list[Job]:
     if STANDARD in settings.inputs or settings.output == STANDARD:
         return [_streamed(settings)]
     output = None if settings.output is None else Path(settings.output)
-    problems: dict[Path, OSError] = {}
+    problems: dict[Path, tuple[Path, OSError]] = {}
     found = [pair for source in settings.inputs for pair in _found(source, settings.recursive, output, problems)]
     if not found and not problems:
         named = f"no pictures in {', '.join(settings.inputs)}" if settings.inputs else "no pictures named"
         raise UserError(f"{named}; give photographs, or folders of them")
     alone = len(found) == 1 and not problems and not os.path.isdir(settings.inputs[0])
-    if output is not None and alone and not os.path.isdir(output):
-        return [Job(found[0][0], _writable_name(output, found[0][0]))]
+    gallery, choice = gallery_of(settings), (settings.seed, settings.styles_per_picture)
+    styles = {pair: chosen_styles(path_in(*pair), gallery, *choice) for pair in found}
+    drawn = [(*pair, style) for pair in found for style in styles[pair]]
+    if output is not None and alone and len(drawn) == 1 and not os.path.isdir(output):
+        source, root, style = drawn[0]
+        return _in_part([Job(source, _writable_name(output, source), "", path_in(source, root), style)], settings)
     if output is not None and (output.suffix.lower() in WRITABLE | WRITTEN_FILMS or os.path.isfile(output)):
-        raise UserError(f"{len(found)} pictures need a folder as --output, got {escape_name(output)}")
-    tag = tag_of(settings)
-    targets = [(root if output is None else output) / tagged(source.relative_to(root), tag) for source, root in found]
-    unreadable = [
-        Job(path, None, f"cannot read {escape_name(path)}: {error.strerror or error}") for path, error in problems.items()
+        raise UserError(f"{len(drawn)} pictures need a folder as --output, got {escape_name(output)}")
+    return _in_part(_distinct(drawn, output, settings) + _unreadable(problems), settings)
+
+
+def gallery_of(settings: StylizeSettings) -> list[str]:
+    """The styles that ``--style random`` chooses from; the empty name where the whole command has one style."""
+    if settings.style != RANDOM:
+        return [""]
+    styles = list(find_styles())
+    if len(styles) < settings.styles_per_picture:
+        raise UserError(f"--styles_per_picture is at most {len(styles)}, as many as `fast-nst styles` lists")
+    return styles
+
+
+def path_in(source: Path, root: Path) -> str:
+    """``source`` below ``root``, with slashes."""
+    return source.relative_to(root).as_posix()
+
+
+def _in_part(jobs: list[Job], settings: StylizeSettings) -> list[Job]:
+    part, parts = settings.part()
+    return jobs if parts == 1 else [job for job in jobs if in_part(job.path, part, parts)]
+
+
+def _unreadable(problems: dict[Path, tuple[Path, OSError]]) -> list[Job]:
+    return [
+        Job(path, None, f"cannot read {escape_name(path)}: {error.strerror or error}", path_in(path, root))
+        for path, (root, error) in problems.items()
     ]
-    return _distinct([source for source, _ in found], targets) + unreadable
 
 
-def tag_of(settings: StylizeSettings) -> str:
+def tag_of(style: str) -> str:
     """What a style adds to a picture's name: great_wave, or great_wave-the_scream for a blend."""
-    names = [Path(part.partition(":")[0].strip()).name.removesuffix(".onnx") for part in settings.style.split(",")]
+    names = [Path(part.partition(":")[0].strip()).name.removesuffix(".onnx") for part in style.split(",")]
     tag = re.sub(r"[^\w.-]+", "_", "-".join(filter(None, names))) or "stylized"
     return shortened(tag, MAX_TAG)
 
@@ -115,11 +147,15 @@ def tagged(path: Path, tag: str) -> Path:
     return path.with_name(f"{shortened(path.stem, room - 9)}-{number}{added}")
 
 
-def _found(source: str, recursive: bool, output: Path | None, problems: dict[Path, OSError]) -> Iterator[tuple[Path, Path]]:
+def _found(
+    source: str, recursive: bool, output: Path | None, problems: dict[Path, tuple[Path, OSError]]
+) -> Iterator[tuple[Path, Path]]:
     """The pictures that an input names, each with the folder that its own name counts from; ``problems`` gets the rest."""
     path = Path(source)
     if os.path.isdir(path):
-        pictures = [one for one in find_images(path, recursive, problems) if not _below(one, output, path)]
+        unreadable: dict[Path, OSError] = {}
+        pictures = [one for one in find_images(path, recursive, unreadable) if not _below(one, output, path)]
+        problems |= {one: (path, error) for one, error in unreadable.items()}
         styles = set(find_styles())
         yield from ((picture, path) for picture in pictures if not _is_tagged(picture, styles))
     elif os.path.lexists(path) or not glob.has_magic(source):
@@ -148,6 +184,8 @@ def _is_tagged(picture: Path, styles: Set[str]) -> bool:
 def _streamed(settings: StylizeSettings) -> Job:
     if len(settings.inputs) != 1:
         raise UserError("standard input and output take one picture; give one input")
+    if settings.style == RANDOM or settings.shard:
+        raise UserError("--style random and --shard go by the names of files; give files instead of -, or one style")
     source = None if settings.inputs[0] == STANDARD else Path(settings.inputs[0])
     if is_film(source):
         raise UserError("a film does not go through standard output; give --output a file's name")
@@ -156,17 +194,19 @@ def _streamed(settings: StylizeSettings) -> Job:
     return Job(source, _writable_name(Path(settings.output)))
 
 
-def _distinct(sources: list[Path], targets: list[Path]) -> list[Job]:
-    """Targets that would fall on one another, or on a source, get a number."""
-    taken = set(map(_real, sources))
+def _distinct(drawn: list[tuple[Path, Path, str]], output: Path | None, settings: StylizeSettings) -> list[Job]:
+    """Jobs for (source, root, style); targets that would fall on one another, or on a source, get a number."""
+    taken = {_real(source) for source, _, _ in drawn}
     jobs = []
-    for source, target in zip(sources, targets, strict=True):
+    for source, root, style in drawn:
+        relative = source.relative_to(root)
+        target = (root if output is None else output) / tagged(relative, tag_of(style or settings.style))
         candidate, number = target, 1
         while _real(candidate) in taken:
             number += 1
             candidate = target.with_name(f"{target.stem}_{number}{target.suffix}")
         taken.add(_real(candidate))
-        jobs.append(Job(source, candidate))
+        jobs.append(Job(source, candidate, "", relative.as_posix(), style))
     return jobs
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -31,35 +33,73 @@ One = TypeVar("One")
 Other = TypeVar("Other")
 
 
-class Pipeline:
-    """Many pictures from their readers to their files; neighbors of one size are drawn together where that is faster.
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
 
     Attributes:
-        written: the files so far, in the order of the pictures.
-        failures: a line for each picture that failed.
+        problem: why its picture could not be stylized, in a line; empty where the file is written.
+        seconds: that reading, drawing and writing took, each by itself.
+    """
+
+    job: Job
+    problem: str = ""
+    seconds: float = 0.0
+
+
+def stylize_jobs(
+    jobs: Iterable[Job], stylizer_for: Callable[[Job], Stylizer], mask: Mask | None, settings: StylizeSettings
+) -> Iterator[Outcome]:
+    """Read, draw and write ``jobs``; the outcome of each as soon as it is known.
+
+    Args:
+        stylizer_for: what draws a job.
+    """
+    with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as writers:
+        pipeline = Pipeline(stylizer_for, mask, settings, writers)
+        weight = partial(pixels_of_job, settings=settings)
+        for job, picture in ahead(readers, pipeline.read, jobs, weight, budget(settings)):
+            pipeline.add(job, picture)
+            yield from pipeline.taken()
+        pipeline.finish()
+        yield from pipeline.taken()
+
+
+class Pipeline:
+    """Many pictures from their readers to their files; neighbors of one size and style are drawn together where that is
+    faster.
     """
 
     def __init__(
-        self, stylizer: Stylizer, mask: Mask | None, settings: StylizeSettings, writers: ThreadPoolExecutor
+        self,
+        stylizer_for: Callable[[Job], Stylizer],
+        mask: Mask | None,
+        settings: StylizeSettings,
+        writers: ThreadPoolExecutor,
     ) -> None:
-        self.stylizer, self.mask, self.settings, self.writers = stylizer, mask, settings, writers
+        self.stylizer_for, self.mask, self.settings, self.writers = stylizer_for, mask, settings, writers
         self.batch: list[tuple[Job, Picture]] = []  # stills of one size that wait to be drawn together
         self.writing: deque[tuple[Job, int, Future]] = deque()  # with their pixels
-        self.written: list[Path] = []
-        self.failures: list[str] = []
+        self._outcomes: list[Outcome] = []
+        self._seconds: dict[Job, float] = {}
+
+    def read(self, job: Job) -> Picture | None:
+        """The picture of ``job``; None for a film."""
+        with self._clock(job):
+            return read_job(job, self.settings)
 
     def add(self, job: Job, reading: Future[Picture | None]) -> None:
         """Take the next picture, or film, when it is read."""
         with self._noting(job):
             picture = reading.result()
-            if self.batch and (picture is None or _still_size(picture) != _still_size(self.batch[0][1])):
+            if self.batch and not self._fits(job, picture):
                 self._draw()
             if picture is None:
                 self._film(job)
                 return
             self.batch.append((job, picture))
             size = _still_size(picture)
-            if not size or len(self.batch) >= self.stylizer.batch_size_for(*size):
+            if not size or len(self.batch) >= self.stylizer_for(job).batch_size_for(*size):
                 self._draw()
 
     def finish(self) -> None:
@@ -69,30 +109,49 @@ class Pipeline:
         while self.writing:
             self._settle()
 
+    def taken(self) -> list[Outcome]:
+        """The outcomes that nobody took yet."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def _fits(self, job: Job, picture: Picture | None) -> bool:
+        """Whether ``picture`` can be drawn together with the batch."""
+        first, still = self.batch[0]
+        return picture is not None and _still_size(picture) == _still_size(still) and job.style == first.style
+
     def _draw(self) -> None:
         """Draw the batch: at once, or where that fails one by one, so that each failure is of one picture."""
         batch, self.batch = self.batch, []
-        drawn: list[Picture] = []
+        stylizer, drawn, began = self.stylizer_for(batch[0][0]), [], time.perf_counter()
         with suppress(Exception):
-            drawn = _drawn_together(self.stylizer, [picture for _, picture in batch], self.mask)
+            drawn = _drawn_together(stylizer, [picture for _, picture in batch], self.mask)
+        together = (time.perf_counter() - began) / len(batch)
         for place, (job, picture) in enumerate(batch):
-            with self._noting(job):
-                result = drawn[place] if drawn else draw_job(job, self.stylizer, picture, self.mask)
-                self.writing.append((job, _pixels_of(result), self.writers.submit(write_job, job, result)))
+            with self._noting(job), self._clock(job, together):
+                result = drawn[place] if drawn else draw_job(job, stylizer, picture, self.mask)
+                self.writing.append((job, _pixels_of(result), self.writers.submit(self._write, job, result)))
         while len(self.writing) > AHEAD or sum(pixels for _, pixels, _ in self.writing) > budget(self.settings):
             self._settle()
 
     def _film(self, job: Job) -> None:
         while self.writing:
             self._settle()
-        stylize_film(job, self.stylizer, self.mask, self.settings)
-        self.written.append(job.target)
+        with self._clock(job):
+            stylize_film(job, self.stylizer_for(job), self.mask, self.settings)
+        self._note(job)
+
+    def _write(self, job: Job, picture: Picture) -> None:
+        with self._clock(job):
+            write_job(job, picture)
 
     def _settle(self) -> None:
         job, _, future = self.writing.popleft()
         with self._noting(job):
             future.result()
-            self.written.append(job.target)
+            self._note(job)
+
+    def _note(self, job: Job, problem: str = "") -> None:
+        self._outcomes.append(Outcome(job, problem, self._seconds.pop(job, 0.0)))
 
     @contextmanager
     def _noting(self, job: Job) -> Iterator[None]:
@@ -101,7 +160,16 @@ class Pipeline:
             with naming(job):
                 yield
         except UserError as error:
-            self.failures.append(str(error))
+            self._note(job, str(error))
+
+    @contextmanager
+    def _clock(self, job: Job, spent: float = 0.0) -> Iterator[None]:
+        """Add the seconds of the block, and those ``spent`` before, to those of ``job``."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[job] = self._seconds.get(job, 0.0) + spent + time.perf_counter() - began
 
 
 @contextmanager

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from tqdm import tqdm
 
 from fast_nst.errors import PartlyDone, UserError
 from fast_nst.imaging.images import open_image
-from fast_nst.settings.stylize import StylizeSettings
+from fast_nst.settings.stylize import RANDOM, StylizeSettings
 from fast_nst.stylize.camera import check_live_film, draw_camera
 from fast_nst.stylize.effects import Mask
-from fast_nst.stylize.jobs import ALL, Job, check_single, plan
+from fast_nst.stylize.jobs import ALL, Job, check_single, gallery_of, plan
 from fast_nst.stylize.library import PaintingAsStyle, parse_blend, plan_blend
-from fast_nst.stylize.pipeline import (
-    Pipeline,
-    ahead,
-    budget,
-    draw_job,
-    naming,
-    pixels_of_job,
-    read_job,
-    say,
-    stylize_film,
-    write_job,
-)
+from fast_nst.stylize.pipeline import draw_job, naming, read_job, say, stylize_film, stylize_jobs, write_job
 from fast_nst.stylize.style_sheet import StyleSheet
 from fast_nst.stylize.stylizer import Stylizer
+
+MOST_STYLES = 64  # stylizers that are kept of --style random; shipped styles share a model, an added one has its own
 
 
 def stylize_files(settings: StylizeSettings, stylizer: Stylizer | None = None) -> list[Path]:
@@ -47,11 +39,11 @@ def stylize_files(settings: StylizeSettings, stylizer: Stylizer | None = None) -
     if settings.camera is not None:
         return _stylize_camera(settings, stylizer)
     jobs = plan(settings)
-    stylizer = stylizer or stylizer_of(settings)
-    mask = _mask_of(settings)
-    if len(jobs) == 1:
-        return _stylize_one(stylizer, mask, jobs[0], settings)
-    return _stylize_many(stylizer, mask, jobs, settings)
+    stylizer_for = stylizers_of(settings, stylizer)
+    mask = mask_of(settings)
+    if len(jobs) == 1 and settings.shard is None:
+        return _stylize_one(stylizer_for(jobs[0]), mask, jobs[0], settings)
+    return _stylize_many(stylizer_for, mask, jobs, settings)
 
 
 def planned(settings: StylizeSettings) -> list[Job]:
@@ -60,7 +52,7 @@ def planned(settings: StylizeSettings) -> list[Job]:
     Raises:
         UserError: as ``stylize_files``, as far as it can be known before.
     """
-    if settings.style != ALL:
+    if settings.style not in (ALL, RANDOM):
         _checked(settings, lambda: plan_blend(parse_blend(settings.style)))
     if settings.camera is not None:
         return [Job(Path(f"camera {settings.camera}"), Path(settings.output or "a window"))]
@@ -86,8 +78,19 @@ def _checked(settings: StylizeSettings, make):
         raise PaintingAsStyle(error.painting, photo) from error
 
 
-def _mask_of(settings: StylizeSettings) -> Mask | None:
+def mask_of(settings: StylizeSettings) -> Mask | None:
+    """The mask that ``settings`` name."""
     return Mask(settings.mask, open_image(settings.mask)) if settings.mask else None
+
+
+def stylizers_of(settings: StylizeSettings, stylizer: Stylizer | None = None) -> Callable[[Job], Stylizer]:
+    """What draws each job: ``stylizer`` (none: the one that ``settings`` describe), or for --style random one a style."""
+    if settings.style != RANDOM:
+        one = stylizer or stylizer_of(settings)
+        return lambda job: one
+    first = stylizer_of(replace(settings, style=gallery_of(settings)[0], styles_per_picture=1))
+    of_style = lru_cache(MOST_STYLES)(first.with_style)
+    return lambda job: of_style(job.style)
 
 
 def _stylize_one(stylizer: Stylizer, mask: Mask | None, job: Job, settings: StylizeSettings) -> list[Path]:
@@ -101,22 +104,22 @@ def _stylize_one(stylizer: Stylizer, mask: Mask | None, job: Job, settings: Styl
     return [job.target] if job.target else []
 
 
-def _stylize_many(stylizer: Stylizer, mask: Mask | None, jobs: list[Job], settings: StylizeSettings) -> list[Path]:
+def _stylize_many(
+    stylizer_for: Callable[[Job], Stylizer], mask: Mask | None, jobs: list[Job], settings: StylizeSettings
+) -> list[Path]:
     wanted = [job for job in jobs if settings.overwrite or job.problem or not os.path.lexists(job.target)]
+    if not jobs:
+        say(f"none of the pictures falls into --shard {settings.shard}")
     if len(wanted) < len(jobs):
         say(f"{len(jobs) - len(wanted)} pictures exist and are left alone; --overwrite replaces them")
-    with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as writers:
-        pipeline = Pipeline(stylizer, mask, settings, writers)
-        weight = partial(pixels_of_job, settings=settings)
-        reading = ahead(readers, partial(read_job, settings=settings), wanted, weight, budget(settings))
-        for job, picture in tqdm(reading, total=len(wanted), unit="picture"):
-            pipeline.add(job, picture)
-        pipeline.finish()
-    if pipeline.failures:
-        listed = "".join(f"\n  {failure}" for failure in pipeline.failures)
-        rest = "the others are written" if pipeline.written else "none is written"
-        raise PartlyDone(f"{len(pipeline.failures)} of {len(wanted)} pictures failed, {rest}:{listed}")
-    return pipeline.written
+    outcomes = list(tqdm(stylize_jobs(wanted, stylizer_for, mask, settings), total=len(wanted), unit="picture"))
+    written = [outcome.job.target for outcome in outcomes if not outcome.problem]
+    failures = [outcome.problem for outcome in outcomes if outcome.problem]
+    if failures:
+        listed = "".join(f"\n  {failure}" for failure in failures)
+        rest = "the others are written" if written else "none is written"
+        raise PartlyDone(f"{len(failures)} of {len(wanted)} pictures failed, {rest}:{listed}")
+    return written
 
 
 def _stylize_camera(settings: StylizeSettings, stylizer: Stylizer | None) -> list[Path]:
@@ -127,7 +130,7 @@ def _stylize_camera(settings: StylizeSettings, stylizer: Stylizer | None) -> lis
     if target is not None:
         check_live_film(target)
         check_single(Job(None, target), settings.overwrite)
-    mask = _mask_of(settings)
+    mask = mask_of(settings)
     film = (stylizer or stylizer_of(settings)).for_film(settings.stabilize)
     seen = draw_camera(settings.camera, lambda pixels: film(pixels, mask and mask.image), target, settings.size)
     print(f"{seen.drawn} pictures drawn, {seen.passed_over} passed over for newer ones", file=sys.stderr)

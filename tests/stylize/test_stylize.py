@@ -63,7 +63,7 @@ def test_without_an_output_the_result_lies_beside_the_photo(run, pixels, tmp_pat
     ],
 )
 def test_a_result_is_named_after_its_style(style, tag):
-    assert tag_of(StylizeSettings(["a.jpg"], style)) == tag
+    assert tag_of(style) == tag
 
 
 def test_a_photo_is_stylized_upright(run, pixels, tmp_path):
