@@ -214,7 +214,7 @@ class _Runner:
         return {**QUICKSTART, **self.plan.training}
 
     def _trained(self) -> tuple[float, list[float]]:
-        """When a training began, imports included, and when each of its steps ended."""
+        """The time at which a training began, imports included, and those at which its steps ended."""
         begun = time.perf_counter()
         import torch
         from pytorch_lightning.callbacks import LambdaCallback

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """What came, what is needed, what to do: one line for the person who runs the command."""
+    """A user's mistake in one line: what came, what is needed, what to do."""
 
     code = 2
 

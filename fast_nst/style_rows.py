@@ -1,7 +1,7 @@
-"""How strong a style is: a path through a model's rows, from the photograph to the style and beyond it. No torch here.
+"""Strength of a style as weights of a model's rows, from the photograph to the style and beyond it. Never imports torch.
 
 Strength 0 is the row ``identity``, 1 the style's own, and ``MAX_STRENGTH`` its strong row, called ``NAME@1.5``, where the
-model has one; between these, neighbours mix linearly. Without a strong row, the line from ``identity`` through the style
+model has one; between these, neighbors mix linearly. Without a strong row, the line from ``identity`` through the style
 goes on; that exaggerates what the style changes, but need not come nearer to the painting.
 """
 

@@ -1,4 +1,4 @@
-"""What ``fast-nst --help`` and ``fast-nst COMMAND --help`` print."""
+"""Help texts: ``fast-nst --help`` and ``fast-nst COMMAND --help``."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def usage(parser: Parser) -> str:
 
 
 def placeholder(option: Option) -> str:
-    """What stands for a value of an option: ``N``, ``FILE``, ``{all,norm}``, ``[A, B]``; nothing for a switch."""
+    """Placeholder for a value of an option: ``N``, ``FILE``, ``{all,norm}``, ``[A, B]``; nothing for a switch."""
     kinds = [kind for kind in branches(option.kind) if kind is not NoneType]
     if kinds == [bool]:
         return ""

@@ -1,4 +1,4 @@
-"""What the commands print: one line for an error, paths that are safe on a terminal, streams that take any text."""
+"""Output of the commands: one line for an error, paths that are safe on a terminal, streams that take any text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of a command line, and a YAML config, as values of a command's options; what is wrong with them in plain words.
+"""Parser of command lines and YAML configs: values of a command's options, and errors in plain words.
 
 A flag is an option's name, ``--stroke_size 2`` or ``--stroke-size=2``; a bare flag of a true-or-false option means true. A
 list is given in brackets, ``[a.jpg, b.jpg]``, or by the flag again and again. Words without a flag fill a command's

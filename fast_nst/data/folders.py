@@ -33,7 +33,7 @@ SMALLEST_PREVIEW = 32  # pixels on the short side
 
 
 class Fault(IntEnum):
-    """Why a file is not used."""
+    """Reason for which a file is not used."""
 
     NONE, DAMAGED, EMPTY, LARGE, SMALL, MISSING, DENIED, UNREADABLE, NO_FILE, HEIF = range(10)
 
@@ -69,7 +69,7 @@ class PhotosGone(UserError):
 
 
 def fault_of(error: OSError) -> Fault:
-    """What the system's ``error`` means for a file."""
+    """The fault of a file that the system's ``error`` stands for."""
     if isinstance(error, NotAFile):
         return Fault.NO_FILE
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
@@ -96,7 +96,7 @@ def open_photo(path: Path, enough: int, smallest: int) -> Image.Image:
 
 
 def _unusable(path: Path, error: OSError | UserError) -> Unusable:
-    """Why the file at ``path`` cannot be used: an error of the system has a number, one of the picture has none."""
+    """The reason not to use the file at ``path``: an error of the system has a number, one of the picture has none."""
     cause = error if isinstance(error, OSError) else error.__cause__
     if isinstance(cause, OSError) and cause.errno:
         return Unusable(fault_of(cause), cause)
@@ -213,5 +213,5 @@ def readable_photos(paths: Sequence[Path], count: int, long_side: int) -> list[n
 
 
 def counted(faults: Iterable[Fault]) -> str:
-    """How many files have which fault, the most frequent first."""
+    """The number of files with each fault, the most frequent first."""
     return ", ".join(f"{count} {words}" for words, count in Counter(fault.words for fault in faults).most_common())

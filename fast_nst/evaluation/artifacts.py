@@ -1,4 +1,4 @@
-"""Two artifacts of a feed-forward network in its pictures, in numbers: checkerboards, and lines along the border.
+"""Measures of two artifacts of feed-forward networks: checkerboards, and lines along the border.
 
 A network that works at a quarter of the scale and upsamples by 2 twice tends to repeat a pattern every 2 and 4 pixels
 (Odena et al. 2016, "Deconvolution and Checkerboard Artifacts"). Loss networks do not penalize it; the spectrum shows it as

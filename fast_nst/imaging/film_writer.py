@@ -59,7 +59,7 @@ FORMATS |= {".mjpeg": "mjpeg"}  # muxers
 
 @dataclass(frozen=True)
 class Colors:
-    """How the numbers of a film's pictures mean colors, in FFmpeg's codes; 2 is not told."""
+    """Color space of a film's pictures, in FFmpeg's codes; 2 is unspecified."""
 
     matrix: int = 2
     range: int = 0

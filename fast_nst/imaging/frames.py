@@ -46,7 +46,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Picture:
-    """What a picture file holds.
+    """Content of a picture file.
 
     Attributes:
         frames: one for a still.
@@ -170,7 +170,7 @@ def _frames(image: Image.Image, name: str, long_side: int | None, limit: int) ->
 
 
 def _count(image: Image.Image) -> int:
-    """How many frames count, of the formats whose frames are all of the picture."""
+    """Number of frames, 1 in formats whose further frames are not part of the picture."""
     return getattr(image, "n_frames", 1) if image.format in ANIMATED | {"TIFF"} else 1
 
 

@@ -1,4 +1,4 @@
-"""Images in files <-> arrays: upright, in sRGB, three channels, eight bits. Neither torch nor any model is needed here.
+"""Image files and arrays: upright, in sRGB, three channels, eight bits. Never imports torch.
 
 Arrays are uint8 RGB, shape (H, W, 3).
 """

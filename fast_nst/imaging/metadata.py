@@ -31,7 +31,7 @@ WORDS = {"exif": "EXIF", "dpi": "resolution", "icc_profile": "color profile", "l
 
 @dataclass(frozen=True)
 class Metadata:
-    """What goes along with the pixels.
+    """Metadata of a picture.
 
     Attributes:
         exif: its tags, without the orientation; empty for none.

@@ -1,4 +1,4 @@
-"""Image files opened with care: they come from anywhere.
+"""Image files opened as untrusted data.
 
 The size is checked before an image is decoded, formats that are programs are refused, and whatever Pillow cannot read
 becomes one sentence. Color profiles and texts that Pillow finds too large are left out rather than the image.
@@ -153,7 +153,7 @@ def _is_heif(head: bytes) -> bool:
 
 
 def _tiff_layout(source: Source) -> str | None:
-    """What a TIFF that Pillow cannot decode says of its samples; None where it says nothing that can be read."""
+    """Layout of the samples of a TIFF that Pillow cannot decode; None where it cannot be read."""
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             tags = _tiff_tags(file)

@@ -1,4 +1,4 @@
-"""Samples of a decoded image -> eight bits of sRGB, upright.
+"""Conversion of a decoded image's samples to eight bits of sRGB, upright.
 
 TIFF stores samples in many layouts, of which Pillow decodes a part, and converts some without scaling. Integers of b bits
 are scaled by 255 / (2^b - 1), signed ones from their lowest value up. Floating point has no range of its own: up to 1 is

@@ -45,7 +45,7 @@ def find_images(folder: str | Path, recursive: bool = True, problems: dict[Path,
 
 
 def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry]:
-    """What lies in ``folder``, by name; nothing where it was ``seen`` before under another path."""
+    """Entries of ``folder``, by name; none where it was ``seen`` before under another path."""
     status = os.stat(folder)
     if (status.st_dev, status.st_ino) in seen:
         return []
@@ -63,7 +63,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def _problem(entry: os.DirEntry) -> OSError | None:
-    """Why ``entry`` is no file that can be read; None where it is one."""
+    """The error that reading ``entry`` would raise; None where it is a file."""
     try:
         if entry.is_file():
             return None

@@ -69,7 +69,7 @@ def _shading(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.linspace(-0.5, 0.5, height)[:, None], np.linspace(-0.5, 0.5, width)[None]
     ramp = (0.5 + 0.7 * (x * np.cos(angle) + y * np.sin(angle)))[..., None]
-    first = rng.uniform(20, 235) + rng.normal(0, 32, 3)  # mostly grey, as nature is
+    first = rng.uniform(20, 235) + rng.normal(0, 32, 3)  # mostly gray, as nature is
     second = first * rng.uniform(0.4, 1.5) + rng.normal(0, 15, 3)
     return (first * (1 - ramp) + second * ramp).clip(0, 255).astype(np.uint8)
 

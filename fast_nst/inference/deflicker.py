@@ -86,10 +86,10 @@ def _outputs(norm: Norm) -> tuple[str, str]:
 
 def _remember(graph: onnx.GraphProto, norm: Norm) -> None:
     """Let what follows ``norm`` use the kept statistics instead of the picture's own."""
-    centred, (mean, variance) = f"{norm.centred}_kept", _outputs(norm)
+    centered, (mean, variance) = f"{norm.centered}_kept", _outputs(norm)
     for node in graph.node:
         if norm.square not in node.output:
-            _rename(node, norm.centred, centred)
+            _rename(node, norm.centered, centered)
         _rename(node, norm.variance, variance)
     new = []
     for own, before, kept in zip((norm.mean, norm.variance), _inputs(norm), (mean, variance), strict=True):
@@ -97,7 +97,7 @@ def _remember(graph: onnx.GraphProto, norm: Norm) -> None:
         new.append(helper.make_node("Sub", [before, own], [difference]))
         new.append(helper.make_node("Mul", [KEEP, difference], [share]))
         new.append(helper.make_node("Add", [own, share], [kept]))
-    new.append(helper.make_node("Sub", [norm.source, mean], [centred]))
+    new.append(helper.make_node("Sub", [norm.source, mean], [centered]))
     last = next(place for place, node in enumerate(graph.node) if norm.variance in node.output)
     for node in reversed(new):
         graph.node.insert(last + 1, node)

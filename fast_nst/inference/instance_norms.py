@@ -21,7 +21,7 @@ class Norm:
     source: str
     mean: str
     variance: str
-    centred: str
+    centered: str
     square: str
 
 
@@ -41,12 +41,12 @@ class _Finder:
     def norms(self) -> Iterator[Norm]:
         for node in self.nodes:
             square = self._averaged(node.output[0])
-            centred = self._squared(square)
-            subtraction = self._producer_of(centred, "Sub")
+            centered = self._squared(square)
+            subtraction = self._producer_of(centered, "Sub")
             if subtraction is not None:
                 source, mean = subtraction.input
                 if self._averaged(mean) == source:
-                    yield Norm(source, mean, node.output[0], centred, square)
+                    yield Norm(source, mean, node.output[0], centered, square)
 
     def _averaged(self, name: str) -> str | None:
         """The tensor whose mean over all pixels ``name`` is."""

@@ -225,8 +225,8 @@ def _ending(name: str) -> list[NodeProto]:
     steps = [
         ("Slice", [name, f"from.{name}", f"to.{name}", "rows_and_columns"], f"tile.{name}"),
         ("ReduceMean", [f"tile.{name}", "rows_and_columns"], f"mean.{name}"),
-        ("Sub", [f"tile.{name}", f"mean.{name}"], f"centred.{name}"),
-        ("Mul", [f"centred.{name}"] * 2, f"square.{name}"),
+        ("Sub", [f"tile.{name}", f"mean.{name}"], f"centered.{name}"),
+        ("Mul", [f"centered.{name}"] * 2, f"square.{name}"),
         ("ReduceMean", [f"square.{name}", "rows_and_columns"], f"variance.{name}"),
         ("Shape", [f"tile.{name}"], f"shape.{name}"),
     ]

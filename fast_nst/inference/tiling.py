@@ -45,11 +45,11 @@ class Span:
     extent: int
 
     def around(self, scale: int) -> slice:
-        """Where [low, high) lies in a layer of ``scale``."""
+        """The slice [low, high) in a layer of ``scale``."""
         return slice(self.low // scale, None if self.high == self.extent else self.high // scale)
 
     def inside(self, scale: int) -> tuple[int, int]:
-        """Where [start, stop) lies in [low, high), in a layer of ``scale``; the last one goes to the end."""
+        """[start, stop) relative to low, in a layer of ``scale``; the last span goes to the end."""
         start = (self.start - self.low) // scale
         return start, 2**31 if self.stop == self.extent else start + (self.stop - self.start) // scale
 
@@ -208,7 +208,7 @@ _STAGES: WeakKeyDictionary[Model, list[Stage]] = WeakKeyDictionary()
 
 
 def _stages(model: Model) -> list[Stage]:
-    """The stages of ``model``, made at their first use and kept as long as it lives."""
+    """The stages of ``model``, made at their first use and kept as long as it exists."""
     if model not in _STAGES:
         graph, signature = read_model(model.path)
         if any(signature.fixed):

@@ -1,6 +1,6 @@
 """Perceptual losses of Johnson et al. (2016), https://arxiv.org/abs/1603.08155, sec. 3.
 
-Images are float RGB in [0, 1], shape (B, 3, H, W); normalisation happens inside LossNetwork.
+Images are float RGB in [0, 1], shape (B, 3, H, W); normalization happens inside LossNetwork.
 
 Departures from the paper:
 - every term is divided by the energy of its target and averaged over layers, so one pair of weights serves every loss
@@ -69,7 +69,7 @@ class PerceptualLoss(nn.Module):
     def forward(
         self, pictures: Tensor, photos: Tensor, style: Tensor | None = None, style_share: Tensor | float = 1.0
     ) -> LossTerms:
-        """Compare stylised ``pictures`` with ``photos``, both (B, 3, H, W) in [0, 1].
+        """Compare stylized ``pictures`` with ``photos``, both (B, 3, H, W) in [0, 1].
 
         Args:
             style: row of the style picture for each, shape (B,), integers; None is row 0.

@@ -85,7 +85,7 @@ def squared_distance(value: Tensor, target: Tensor, normalize: bool = True) -> T
 
 
 def pattern_distance(features: Tensor, target: Tensor) -> Tensor:
-    """How far the spatial pattern of ``features`` is from that of ``target``, whatever their contrast, shape (B,).
+    """Distance of the spatial patterns of ``features`` and ``target``, independent of their contrast, shape (B,).
 
     sum_c w_c |n(F_c) - n(T_c)|^2 / sum_c w_c, n(X_c) = (X_c - mean) / sqrt(var(X_c) + e), w_c = deviation(T_c) / mean(T_c)
 

@@ -58,10 +58,10 @@ def _grouped_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 def _explicit_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """The formula itself, which exports to operators that every runtime has."""
-    centred = x - _pixel_mean(x)
-    variance = _pixel_mean(centred.square())
+    centered = x - _pixel_mean(x)
+    variance = _pixel_mean(centered.square())
     gain = _contrast(variance) * (variance + EPSILON).rsqrt()
-    return centred * (scale[..., None, None] * gain) + shift[..., None, None]
+    return centered * (scale[..., None, None] * gain) + shift[..., None, None]
 
 
 def _contrast(variance: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def _pixel_mean(x: Tensor) -> Tensor:
 
 
 class ConvNorm(nn.Module):
-    """A convolution of the same size, conditional instance norm and, unless told otherwise, a rectifier."""
+    """A convolution of the same size, conditional instance norm and, by default, a rectifier."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, styles: int, stride: int = 1, activate: bool = True) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class UpsampleConvNorm(ConvNorm):
 
 
 class SmoothUpsampleConvNorm(UpsampleConvNorm):
-    """Bilinear upsampling instead of nearest-neighbour, which drew a hatching of 4 pixels in young networks."""
+    """Bilinear upsampling instead of nearest-neighbor, which drew a hatching of 4 pixels in young networks."""
 
     mode = "bilinear"
 
@@ -153,7 +153,7 @@ class ToRGB(nn.Module):
 
     The matrix ``color`` (3, K) gives every style a palette of its own, which scales of shared channels alone cannot: with
     K = 3, patches of the same wrong colors showed in every style. The row ``identity`` has color 0, shift 0 and gate 1,
-    not the learnt ones: alone, it returns the photograph exactly. A new network starts near grey, where the loss network
+    not the learnt ones: alone, it returns the photograph exactly. A new network starts near gray, where the loss network
     sees pictures rather than noise.
 
     Args:

@@ -1,6 +1,6 @@
 """The loss network: frozen features of an image classifier, by layer name (Gatys et al. 2016; Johnson et al. 2016, sec. 3).
 
-Images are float RGB in [0, 1], shape (B, 3, H, W); the normalisation that the classifier was trained with happens here.
+Images are float RGB in [0, 1], shape (B, 3, H, W); the normalization that the classifier was trained with happens here.
 Layers carry the papers' names (``relu4_3`` is the third rectifier of the fourth block), and the network ends after the
 deepest layer asked for. Weights are torchvision's: downloaded at first use, or read from a file in torchvision's keys.
 
@@ -34,7 +34,7 @@ POOLINGS = ("max", "average")
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a classifier becomes a chain of named layers.
+    """A classifier as a chain of named layers.
 
     Attributes:
         build: makes the classifier, its weights unset.
@@ -42,8 +42,8 @@ class Architecture:
         weights: torchvision's weights, or None where they ship with this package.
         content_layers, style_layers: what is compared unless told otherwise.
         pattern_layers: content layers where patterns are compared; empty is the content layers.
-        style_weights: a weight for each style layer, of normalised losses; empty is 1 for all.
-        mean, std: the normalisation of the input, RGB in [0, 1].
+        style_weights: a weight for each style layer, of normalized losses; empty is 1 for all.
+        mean, std: the normalization of the input, RGB in [0, 1].
     """
 
     build: Callable[[], nn.Module]

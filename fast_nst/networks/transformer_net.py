@@ -1,13 +1,13 @@
 """TransformerNet: the image transformation network of Johnson et al. (2016). It has nothing to do with attention.
 
-A photograph goes in, the stylised picture comes out, in one pass. Images are float RGB in [0, 1], shape (B, 3, H, W), any
+A photograph goes in, the stylized picture comes out, in one pass. Images are float RGB in [0, 1], shape (B, 3, H, W), any
 size from 16 x 16 up; the result has the same size. Three presets:
 
 - ``johnson``: the network of the paper's supplement as its readers know it: 9 x 9 convolution, two of stride 2, five
-  residual blocks, two nearest-neighbour upsamplings with convolutions, 9 x 9 convolution.
+  residual blocks, two nearest-neighbor upsamplings with convolutions, 9 x 9 convolution.
 - ``fast``: everything heavy happens at a quarter of the scale, reached by space to depth; bilinear upsampling and
   convolutions lead back, and a shortcut at half scale carries the photograph's lines past the trunk. (Sub-pixel
-  convolutions would be as fast, but drew blocks of 4 pixels; nearest-neighbour upsampling drew a hatching.)
+  convolutions would be as fast, but drew blocks of 4 pixels; nearest-neighbor upsampling drew a hatching.)
 - ``deep``: ``fast`` with the middle of its trunk at an eighth of the scale, where twice the channels cost half: as many
   multiplications, twice the weights, and strokes are seen whole.
 
@@ -114,7 +114,7 @@ class Preset(NamedTuple):
     """A kind of network: what builds it from a width and the rows' names, and the widths that it can have."""
 
     build: Callable[[int, Sequence[str]], nn.Module]
-    width: int  # unless told otherwise
+    width: int  # by default
     multiple: int  # of which a width has to be
     trunk_values: int  # weights of the residual blocks, in squares of the width
 
@@ -129,7 +129,7 @@ MAX_WIDTH = 512
 
 
 class TransformerNet(nn.Module):
-    """Johnson's image transformation network (no attention): photographs in, stylised photographs out.
+    """Johnson's image transformation network (no attention): photographs in, stylized photographs out.
 
     Args:
         preset: one of ``PRESETS``.
@@ -162,7 +162,7 @@ class TransformerNet(nn.Module):
         return [row for row, name in enumerate(self.styles) if is_style(name, self.styles)]
 
     def forward(self, images: Tensor, style: Tensor | None = None) -> Tensor:
-        """Stylise ``images`` (B, 3, H, W) in [0, 1].
+        """Stylize ``images`` (B, 3, H, W) in [0, 1].
 
         Args:
             images: photographs of at least 16 x 16 pixels.

@@ -1,4 +1,4 @@
-"""A run's folder: ``checkpoints/NAME/`` and what lies where in it.
+"""The folder of a run, ``checkpoints/NAME/``, and its files.
 
 config.yaml   every setting; training with it again repeats the run
 sources.json  digests of the photographs, style pictures and weights, to know them after a move
@@ -111,7 +111,7 @@ class RunFolder:
             raise UserError(f"cannot make {self.path}: {error.strerror}; choose another --checkpoints folder") from error
 
     def checkpoints(self) -> list[Path]:
-        """What ``resume`` may go on from: ``last.ckpt`` first, then the others, the furthest step first.
+        """Checkpoints to resume from: ``last.ckpt`` first, then the others, the furthest step first.
 
         None of them need be whole. Where there are none, the run ended before the first and may simply start again.
         """
@@ -119,7 +119,7 @@ class RunFolder:
         return [self.last, *steps] if self.last.exists() else steps
 
     def saved_config(self) -> dict:
-        """What ``config.yaml`` holds; nothing where there is none.
+        """Content of ``config.yaml``; empty where there is none.
 
         Raises:
             UserError: it is no config.

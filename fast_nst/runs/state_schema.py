@@ -131,7 +131,7 @@ def optimizer_schema(optimizer: torch.optim.Optimizer) -> dict:
 
 
 def moments_schema(optimizer: torch.optim.Optimizer) -> Check:
-    """What Adam or Muon remembers of some of its parameters, by their places."""
+    """The schema of the state of Adam or Muon for some of its parameters, by their places."""
     shapes, place = {}, 0
     for group in optimizer.param_groups:
         names = ("momentum",) if group.get("use_muon") else ("exp_avg", "exp_avg_sq")
@@ -155,7 +155,7 @@ def lbfgs_schema(optimizer: torch.optim.LBFGS, like: Tensor) -> dict:
 
 
 def schedule_schema(schedule: torch.optim.lr_scheduler.LRScheduler, step: int) -> Check:
-    """Where a schedule is after ``step`` steps at most; its options are those of ``schedule``."""
+    """The state of a schedule after at most ``step`` steps; its options are those of ``schedule``."""
     own = schedule.state_dict()
     wanted = {"last_epoch": whole(0, step), "_step_count": whole(0, step + 1)}
     wanted |= {"_last_lr": [number(0, 1e6) for _ in own["_last_lr"]]}

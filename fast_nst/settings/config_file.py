@@ -1,4 +1,4 @@
-"""A YAML config, looked through before the command line's parser sees it: a stranger's config holds settings, and no more.
+"""Check of an untrusted YAML config before it is parsed: it holds settings, and nothing else.
 
 The parser would import any class that a ``class_path`` names, open any file that stands where a group of settings should,
 and follow aliases and brackets until memory or the stack ends. Here a config is a small, shallow tree of plain values.

@@ -41,7 +41,7 @@ def from_plain(name: str, kind: Any, value: Any) -> Any:
 
 
 def described(kind: Any) -> str:
-    """What a value of ``kind`` is called: ``a whole number``, ``one of all, norm``, ``a list of texts, as [A, B]``."""
+    """Description of a value of ``kind``: ``a whole number``, ``one of all, norm``, ``a list of texts, as [A, B]``."""
     origin, arguments = get_origin(kind), [argument for argument in get_args(kind) if argument is not NoneType]
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"

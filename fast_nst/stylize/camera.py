@@ -34,7 +34,7 @@ PATIENCE = 0.2  # seconds between two looks at Ctrl-C while no picture comes
 
 @dataclass(frozen=True)
 class Seen:
-    """How many pictures were drawn, and how many passed over because newer ones were there."""
+    """Number of pictures drawn, and of those passed over because newer ones were there."""
 
     drawn: int
     passed_over: int
@@ -183,7 +183,7 @@ def _opened(device: str) -> Iterator[av.container.InputContainer]:
 
 
 def _name(device: str, system: str) -> str:
-    """What the system calls a camera: number 0 is /dev/video0 on Linux, and the first of the list on Windows."""
+    """The system's name of a camera: number 0 is /dev/video0 on Linux, and the first of the list on Windows."""
     if system == "v4l2":
         return f"/dev/video{device}" if device.isdecimal() else device
     if system == "dshow":

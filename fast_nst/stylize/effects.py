@@ -79,7 +79,7 @@ class Mask:
 
 
 def soft_mask(mask: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """Where to stylize, float32 (H, W, 1) in [0, 1]: ``mask``'s gray fitted to ``size`` (width, height), edges softened."""
+    """``mask``'s gray fitted to ``size`` (width, height), edges softened: the style's share, float32 (H, W, 1) in [0, 1]."""
     gray = mask.convert("L").resize(size, Image.Resampling.BILINEAR)
     soft = gray.filter(ImageFilter.GaussianBlur(MASK_EDGE * max(size) / 2))
     return np.asarray(soft, np.float32)[..., None] / 255

@@ -77,7 +77,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Part:
-    """What one model draws of a blend: its rows with shares that sum to 1, and the part's share of the whole.
+    """Part of a blend that one model draws: its rows with shares that sum to 1, and the part's share of the whole.
 
     ``rows`` None is the model's own style.
     """
@@ -122,7 +122,7 @@ def library() -> Path:
 
 
 def _folders() -> dict[str, Style | str]:
-    """What lies in the library, by name: a style, or a sentence about what is damaged. A library that is absent is empty."""
+    """Content of the library, by name: a style, or a sentence about what is damaged. A library that is absent is empty."""
     try:
         with os.scandir(library()) as entries:
             names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
@@ -199,7 +199,7 @@ def parse_blend(text: str) -> dict[str, float]:
 
 
 def plan_blend(blend: dict[str, float]) -> list[Part]:
-    """Which models draw ``blend``: one that has all its rows, or each style's own, to be mixed as pictures."""
+    """The models that draw ``blend``: one that has all its rows, or each style's own, whose pictures are mixed."""
     styles = {name: find_style(name) for name in blend}
     for style in styles.values():
         if all(_draws(style, other) for other in styles.values()):
@@ -287,7 +287,7 @@ def _one_line(text: object) -> str:
 
 
 def _about(model: Model) -> dict[str, str]:
-    """What a model's card tells of its painting."""
+    """Description of a painting from its model's card."""
     try:
         style = json.loads(model.metadata.get("card", "{}")).get("style")
     except (ValueError, AttributeError, RecursionError):

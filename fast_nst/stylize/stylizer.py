@@ -102,7 +102,7 @@ class Stylizer:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the first model's file tells of itself."""
+        """Metadata of the first model's file."""
         return self.parts[0].model.metadata
 
     @overload
@@ -134,7 +134,7 @@ class Stylizer:
         return results if isinstance(picture, list | tuple) else results[0]
 
     def batch_size_for(self, height: int, width: int) -> int:
-        """How many pictures of a size to draw at once for speed: several on an accelerator, one on a processor.
+        """Number of pictures of a size to draw at once for speed: several on an accelerator, one on a processor.
     def with_style(self, style: str | Path) -> Stylizer:
         """The same with another style; a model that draws both is loaded once."""
         other = copy.copy(self)

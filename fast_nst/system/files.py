@@ -143,7 +143,7 @@ def check_writable(path: str | Path) -> None:
 
 
 def refusal(path: Path, error: OSError, temporary: Path | None = None) -> UserError:
-    """What to say when writing ``path`` failed with ``error``; ``temporary`` is what was written so far."""
+    """The UserError for a write of ``path`` that failed with ``error``; ``temporary`` is what was written so far."""
     name, reason = escape_name(path), error.strerror or error
     if not is_full(error):
         return UserError(f"cannot write {name}: {reason}; choose another output path")

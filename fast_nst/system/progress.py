@@ -1,4 +1,4 @@
-"""Words for work that takes seconds."""
+"""Messages about work that takes seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is made of, by its settings: paintings, photographs, and the module that learns the one on the other."""
+"""Parts of a training run, built from its settings: paintings, photographs and the LightningModule."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def distill(settings: DistillSettings) -> dict:
 
 
 def card_of(settings: DistillSettings, photographs: int, correlation: dict[str, float]) -> dict:
-    """What lite is made of, without paths of this machine."""
+    """Origin of ``lite`` as plain values, without paths of this machine."""
     return {
         "name": "lite",
         "channels": [width for width in LITE_CHANNELS if width != "M"],

@@ -59,7 +59,7 @@ class Stats(NamedTuple):
 
 @dataclass
 class DivergenceDetector:
-    """Tells a run that diverges from one that learns.
+    """Detector of runs that diverge, by statistics of their last steps.
 
     Attributes:
         weights: norms of the weights at the last checks, the oldest first.
@@ -228,7 +228,7 @@ class DivergenceGuard(pl.Callback):
         self._saved = self.detector.is_healthy  # its path is known after the step
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs; the good state only where it is not the checkpoint's own."""
+        """The state that a resumed run needs; the good one only where it is not the checkpoint's own."""
         good = None if self.good is None or self.good["step"] == self.step else self.good
         rows = torch.stack(self.rows).cpu() if self.rows else None
         kept = Path(self.kept).name  # the folder may be another one by then
@@ -268,7 +268,7 @@ def _row(module: pl.LightningModule, terms: dict[str, Tensor]) -> Tensor:
 
 
 def _rows(value: Any, at: str) -> Tensor:
-    """What ``_row`` gave at up to so many batches as may lie between two checks."""
+    """A table of ``_row`` for each batch since the last check."""
     known = isinstance(value, Tensor) and value.is_floating_point() and value.ndim == 2 and value.shape[1] == 4
     if not known or not 0 < len(value) < 1 << 16:
         raise Misfit(f"{at} is no table of four numbers for each step")

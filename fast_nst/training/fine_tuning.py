@@ -1,4 +1,4 @@
-"""A new painting from a trained base: Dumoulin et al. (2017), sec. 3.2, trained only the norms' rows of a new style.
+"""Fine-tuning of a trained base to a new painting (Dumoulin et al. 2017, sec. 3.2, who train only the norms' rows).
 
 Departures from the paper: the new row starts as a mixture of the base's rows, in the painting's colors, not at random; and
 all of the network may be trained, which gives up the base's other styles for a better one, from kernels that are as long as
@@ -28,7 +28,7 @@ RANKING_SIDE, MIXING_SIDE = 96, 160  # pixels a side of the photographs
 
 
 class Start(NamedTuple):
-    """Where a new row starts: ``weights`` (S,) of the base's rows, its colors x moved to ``change`` x + ``offset``."""
+    """Start of a new row: ``weights`` (S,) of the base's rows, its colors x moved to ``change`` x + ``offset``."""
 
     weights: Tensor
     change: Tensor  # (3, 3)

@@ -1,4 +1,4 @@
-"""The length of a training by the clock: how many steps fit into some minutes, by the speed of a few that do not count.
+"""Length of a training in minutes: the number of steps that fit, from the speed of a few trial steps.
 
 The number is fixed before the first step, since the learning rate and the style weight follow it: a run of so many steps is
 the same run, however long it took.

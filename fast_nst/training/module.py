@@ -40,7 +40,7 @@ class StyleTransferModule(pl.LightningModule):
     """A TransformerNet and the loss that trains it.
 
     The criterion is frozen and known from the settings, so it is kept out of the module's parameters: it is not saved,
-    averaged or synchronised between devices.
+    averaged or synchronized between devices.
 
     Args:
         network: the network to train.
@@ -69,7 +69,7 @@ class StyleTransferModule(pl.LightningModule):
         self.rows = network.style_rows if rows is None else list(rows)
         self.__dict__["criterion"] = criterion
         self.usual = MAX_STRENGTH if extrapolate else 1.0  # strength of most pictures
-        self.random = (1.0, MAX_STRENGTH) if extrapolate else (0.0, 1.0, MAX_STRENGTH)  # equal shares fall between neighbours
+        self.random = (1.0, MAX_STRENGTH) if extrapolate else (0.0, 1.0, MAX_STRENGTH)  # equal shares between neighbors
         self.structure_target = StructureTarget(len(self.rows), structure)
         self.rate_factor = 1.0  # of the learning rate; lower after a divergence
 

@@ -38,7 +38,7 @@ IN_EPOCH = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # the one
 
 
 class Saver(ModelCheckpoint):
-    """Lightning's, without a memory: nothing of it goes into a checkpoint or comes out of one."""
+    """Lightning's ModelCheckpoint without a state: nothing of it goes into a checkpoint or comes out of one."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -76,7 +76,7 @@ class OwnFiles(CheckpointIO):
 
 
 def accepted(content: dict[str, Any], trainer: pl.Trainer, module: pl.LightningModule, path: Path) -> dict[str, Any]:
-    """What of ``content``, the checkpoint at ``path``, this run may go on from.
+    """The part of ``content``, the checkpoint at ``path``, that this run may go on from.
 
     Raises:
         UserError: it is no checkpoint of such a run.

@@ -105,7 +105,7 @@ def _with_measured_steps(
 
 @contextmanager
 def _advice_to_resume(folder: RunFolder) -> Iterator[None]:
-    """Tell whoever stops a run between its parts how it goes on; a signal in a step is answered by ``StopOnSignal``."""
+    """Say how a run that is stopped between its parts is resumed; a signal in a step is answered by ``StopOnSignal``."""
     try:
         yield
     except Stopped as stopped:
@@ -131,7 +131,7 @@ def _full(folder: RunFolder, module: StyleTransferModule, error: Exception) -> D
 
 @rank_zero_only
 def _print_style_checks(settings: TrainSettings, module: StyleTransferModule) -> None:
-    """What a style check finds in the user's paintings, before the time is spent; of many, fast-nst style-check tells."""
+    """Print what the style check finds in the paintings, unless there are many: fast-nst style-check checks those."""
     paths = [] if settings.style is None or settings.resume else listed(settings.style)
     for path in paths if len(paths) <= MOST_CHECKED else []:
         report = check_style(open_image(path), module.criterion.network, (settings.style_size,))

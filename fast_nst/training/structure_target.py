@@ -1,4 +1,4 @@
-"""A structure target instead of a style weight: how much of the photograph stays is what people mean by the weight.
+"""Structure target: a factor of each style weight, adapted until structure r reaches a given value.
 
 The style weight of each style is multiplied by a factor m, a Lagrange multiplier of the constraint "structure r = target",
 that follows r by integral control: after every step log m grows where r is above the target, and falls where it is below.

@@ -30,7 +30,7 @@ def norm_graph(axes: list[list[int]], exponent: float = 2.0, keepdims: int = 1) 
 @pytest.mark.parametrize("axes", [AT_ONCE, ONE_BY_ONE, ONE_BY_ONE[::-1], [[-1], [-2]]])
 def test_a_mean_is_told_at_once_and_one_axis_after_the_other(axes):
     (norm,) = find_norms(norm_graph(axes))
-    assert (norm.source, norm.mean, norm.variance, norm.centred, norm.square) == ("x", "mean", "variance", "away", "square")
+    assert (norm.source, norm.mean, norm.variance, norm.centered, norm.square) == ("x", "mean", "variance", "away", "square")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def watercolor(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _wash(rng: np.random.Generator, color: np.ndarray, region: np.ndarray, grain: np.ndarray, strength: float) -> np.ndarray:
-    """How much of each channel of light a wash lets through, (H, W, 3)."""
+    """Transmittance of a wash, (H, W, 3)."""
     height, width = region.shape
     unit = min(height, width) / 512
     bled = mix(color, blur(color, 10 * unit), smoothstep(noise(rng, height, width, 0.15, 2), -0.1, 0.5))

@@ -160,7 +160,7 @@ def marbling(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _uncomb(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, pitch: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where the ink at (x, y) was before a comb went through it, along one axis mostly."""
+    """The place from which a comb moved the ink at (x, y), mostly along one axis."""
     angle = rng.choice([0, np.pi / 2]) + rng.normal(0, 0.15)
     across = x * np.sin(angle) - y * np.cos(angle) + 0.02 * np.sin(9 * (x * np.cos(angle) + y * np.sin(angle)))
     near = np.hypot((across / pitch) % 1 - 0.5, 0.09) * pitch
@@ -171,7 +171,7 @@ def _uncomb(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, pitch: float
 
 
 def _unswirl(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, aspect: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where the ink at (x, y) was before a few stirrings around points."""
+    """The place from which a few stirrings around points moved the ink at (x, y)."""
     for _ in range(int(rng.integers(0, 5))):
         cx, cy, radius = rng.uniform(0, aspect), rng.uniform(0, 1), rng.uniform(0.1, 0.3)
         dx, dy = x - cx, y - cy
@@ -217,7 +217,7 @@ def paper_cut(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _depth(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """How high the pile of paper is: a cave, a valley or islands."""
+    """Height of the pile of paper: a cave, a valley or islands."""
     x, y = grid(height, width)
     middle = (rng.uniform(0.3, 0.9), rng.uniform(0.3, 0.7))
     form = (np.hypot(x - middle[0], y - middle[1]), 1.2 * (y + 0 * x), 0 * (x + y))[int(rng.integers(0, 3))]
