@@ -146,7 +146,9 @@ def outcome(kind: str, path: Path) -> str:
 
 
 def main(kind: str, first: int, count: int, folder: Path) -> None:
-    files = sorted((folder / kind).iterdir())
+    files = sorted((folder / kind).iterdir()) if (folder / kind).is_dir() else []
+    if not files:
+        raise SystemExit(f"no seeds: put sound files of this kind into {folder / kind}")
     seeds, counts = {}, Counter()
     for file in files:
         assert outcome(kind, file) == "read", f"the seed {file} itself"
@@ -167,4 +169,6 @@ def main(kind: str, first: int, count: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 5 or sys.argv[1] not in READERS:
+        raise SystemExit(f"usage: python tests/fuzzing.py {{{','.join(READERS)}}} FIRST COUNT FOLDER")
     main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
