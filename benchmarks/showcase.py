@@ -19,39 +19,36 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from fast_nst.imaging.images import resize_long_side, save_image
+from fast_nst.data.sample_photos import sample_photos
+from fast_nst.imaging.drawing.styles import draw_style
+from fast_nst.imaging.images import save_image
 from fast_nst.imaging.sheets import contact_sheet, labelled_sheet
-from fast_nst.imaging.synthetic import drawn_style
 from fast_nst.stylize.library import shipped_styles
 from fast_nst.stylize.stylizer import Stylizer
+from fast_nst.training.builders import DRAWN_STYLE
 
 STRENGTHS = (0.3, 0.6, 1.0, 1.5)
 STROKES, STROKED = (1, 2, "auto"), ("starry_night", "great_wave")
 
 
-def photographs(size: int) -> list[np.ndarray]:
-    samples = (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee())
-    return [np.asarray(resize_long_side(Image.fromarray(sample), size)) for sample in samples]
-
-
 def model_sheet(arguments: argparse.Namespace) -> None:
-    stylizer, photos = Stylizer(arguments.model), photographs(arguments.size)
+    stylizer, photos = Stylizer(arguments.model), sample_photos(arguments.size)
     rows = [photos, [stylizer(photo) for photo in photos]]
     if arguments.drawn:
         white = np.full((8, 8, 3), 255, np.uint8)
-        rows = [[drawn_style(), *rows[0]], [white, *rows[1]]]
+        rows = [[draw_style(*DRAWN_STYLE), *rows[0]], [white, *rows[1]]]
     save_image(contact_sheet(rows, cell=400), arguments.output)
 
 
 def styles_sheet(arguments: argparse.Namespace) -> None:
-    photo = photographs(arguments.size)[arguments.photo]
+    photo = sample_photos(arguments.size)[arguments.photo]
     cells = [("photograph", photo), *((name, Stylizer(name)(photo)) for name in shipped_styles())]
     save_image(labelled_sheet([cells[:5], cells[5:]], cell=320), arguments.output)
 
 
 def strength_rows(arguments: argparse.Namespace) -> None:
     for index, name in enumerate(shipped_styles()):
-        photo = photographs(arguments.size)[index % 3]
+        photo = sample_photos(arguments.size)[index % 3]
         cells = [photo, *(Stylizer(name, strength=strength)(photo) for strength in STRENGTHS)]
         save_image(contact_sheet([cells], cell=360), Path(arguments.output) / f"{name}.jpg")
 

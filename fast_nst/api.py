@@ -24,7 +24,7 @@ def list_styles() -> dict[str, Style]:
 
 
 def train(**settings: Any) -> Run:
-    """Train a style: ``train(style="painting.jpg", data="photos", base="base")``.
+    """Train a style: ``train(style="painting.jpg", data="photos")``.
 
     Args:
         settings: those of ``fast-nst train``, see ``TrainSettings``.
@@ -92,11 +92,11 @@ def load(source: str | Path, style: str | None = None, strength: float = 1.0) ->
         UserError: no such network or style, or a strength out of range.
     """
     from fast_nst.networks.styled_network import StyledNetwork
-    from fast_nst.networks.weights import BASE, load_network
+    from fast_nst.networks.weights import load_network
     from fast_nst.stylize.library import shipped_styles
 
     shipped = str(source) in shipped_styles()
-    return StyledNetwork(load_network(BASE if shipped else source), style or (str(source) if shipped else None), strength)
+    return StyledNetwork(load_network("base" if shipped else source), style or (str(source) if shipped else None), strength)
 
 
 def _settings(kind: type, values: dict[str, Any]) -> Any:

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from tqdm import tqdm
 
-from fast_nst.imaging.synthetic import draw_painting, draw_scene
+from fast_nst.imaging.drawing.styles import draw_style
+from fast_nst.imaging.synthetic import draw_scene
 from fast_nst.inference.engine_selection import Choice, drawing, make_engine, working_engines
 from fast_nst.inference.engines import Engine, usable_cores
 from fast_nst.inference.measuring import WARM_UP, markdown_table, milliseconds
@@ -91,8 +92,8 @@ class Result:
 
     def cells(self) -> list[str]:
         """The table's row."""
-        known = self.least is not None and self.greatest is not None
-        span = f"{_number(self.least)} to {_number(self.greatest)}" if known else ""
+        known = [value for value in (self.least, self.greatest) if value is not None]
+        span = " to ".join(map(_number, known))
         return [self.what, self.engine, f"{_number(self.median)} {self.unit}", span, self.that_is]
 
 
@@ -195,22 +196,23 @@ class _Runner:
         return Result(what, "onnxruntime", seconds, unit="s", that_is=f"{height * width / 1e6 / seconds:.2f} megapixels/s")
 
     def _training(self) -> list[Result]:
-        """A short training as in the quickstart, and, extrapolated, the steps of whole trainings, whose minutes are given."""
+        """A short training as in the quickstart, and, extrapolated, the steps of trainings whose minutes are given."""
         self._begin("training", self.plan.steps)
         begun, ends = self._trained()
         steps = [after - before for before, after in zip(ends, ends[1:], strict=False)]
         once = time.perf_counter() - begun - sum(steps)  # loading, previews, export
         size, batch = self._training_settings()["image_size"], self._training_settings()["batch_size"]
-        rates = [batch / of(steps) for of in (statistics.median, max, min)]
+        median, least, greatest = (batch / of(steps) for of in (statistics.median, max, min))
         wholes = {"the quickstart": (QUICKSTART_MINUTES, batch), "a fine-tuning": (FINE_TUNING_MINUTES, FINE_TUNING_BATCH)}
-        found = [Result(f"training on crops of {size} x {size}", "PyTorch", *rates, "images/s")]
+        found = [Result(f"training on crops of {size} x {size}", "PyTorch", median, least, greatest, "images/s")]
         for name, (minutes, crops) in wholes.items() if self.plan.whole_trainings else ():
-            count = 60 * minutes * rates[0] / crops
+            count = 60 * minutes * median / crops
             note = f"from {len(steps)} steps; {once:.3g} s pass besides"
-            found.append(Result(f"{name}: {minutes:g} minutes, {crops} crops a step", "PyTorch", count, unit="steps", that_is=note))
+            what = f"{name}: {minutes:g} minutes, {crops} crops a step"
+            found.append(Result(what, "PyTorch", count, unit="steps", that_is=note))
         return found
 
-    def _training_settings(self) -> dict:
+    def _training_settings(self) -> dict[str, Any]:
         return {**QUICKSTART, **self.plan.training}
 
     def _trained(self) -> tuple[float, list[float]]:
@@ -231,7 +233,7 @@ class _Runner:
 
         trainer = {"callbacks": [LambdaCallback(on_train_batch_end=step_done)], "enable_progress_bar": False}
         places = {"name": "benchmark", "checkpoints": str(self.folder), "steps": self.plan.steps, "trainer": trainer}
-        settings = TrainSettings(**self._training_settings(), **places)
+        settings = TrainSettings(**(self._training_settings() | places))
         if self.plan.whole_trainings:
             train(settings)
         else:
@@ -279,7 +281,7 @@ class _Runner:
         torch.set_num_threads(self.threads)
         photo, painting = (self.folder / f"{name}_{side}.png" for name in ("photo", "painting"))
         Image.fromarray(draw_scene(side, side)).save(photo)
-        Image.fromarray(draw_painting(seed=1)).save(painting)
+        Image.fromarray(draw_style("impasto", 1)).save(painting)
         return Optimization(OptimizeSettings(str(photo), str(painting), size=side, progress=False))
 
 

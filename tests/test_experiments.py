@@ -10,7 +10,7 @@ from conftest import random_state_dict
 
 from fast_nst.cli.main import main
 from fast_nst.imaging.images import load_image, save_image
-from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.imaging.drawing.styles import draw_style
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs" / "experiments").glob("*.yaml"))
 DEEPEST = {
@@ -41,7 +41,7 @@ def weights(tmp_path_factory) -> Path:
 def pictures(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_image(skimage.data.chelsea()[50:250:2, 50:350:2], "photo.png")
-    save_image(draw_painting(seed=1)[:256, :320], "painting.png")
+    save_image(draw_style("impasto", 1)[:256, :320], "painting.png")
 
 
 def command_of(config: Path) -> str:

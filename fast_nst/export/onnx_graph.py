@@ -27,7 +27,7 @@ from fast_nst.errors import UserError
 from fast_nst.export.interface import COLORS, PIXELS, with_bytes
 from fast_nst.inference.onnx_validation import opset_of
 from fast_nst.networks.transformer_net import MIN_SIDE, TransformerNet
-from fast_nst.networks.weights import BASE_WEIGHTS, find_weights, load_network, save_network
+from fast_nst.networks.weights import NETWORKS, find_weights, load_network, save_network
 from fast_nst.settings.export import OPSET
 from fast_nst.system.files import SHIPPED, atomic_path, read_card
 
@@ -100,7 +100,7 @@ def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | No
     path = find_weights(checkpoint)
     file = path.with_suffix(".json") if path.suffix == ".safetensors" else path.parent / "card.json"
     card = with_present_names(read_card(file)) if path.suffix in (".ckpt", ".safetensors") and file.exists() else {}
-    credits = shipped_credits() if path == BASE_WEIGHTS else None
+    credits = shipped_credits() if path == NETWORKS["base"] else None
     return export_onnx(network, output, name or str(card.get("name") or path.stem), card, opset, credits)
 
 

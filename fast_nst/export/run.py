@@ -20,7 +20,7 @@ from fast_nst.export.interface import description, with_floats, with_size
 from fast_nst.export.precision import to_float16, to_int8
 from fast_nst.export.report import ODD_SIZE, Pictures, Report, compare, find_pictures, measure, try_model, under_rows
 from fast_nst.inference.model import Model
-from fast_nst.settings.export import BASE, WEIGHTS, ExportSettings
+from fast_nst.settings.export import BASE, SHIPPED_NETWORKS, WEIGHTS, ExportSettings
 from fast_nst.stylize.library import find_styles
 from fast_nst.system.files import atomic_path, check_new, check_readable, write_text
 from fast_nst.system.progress import announce
@@ -42,7 +42,8 @@ def export_model(settings: ExportSettings) -> Report | None:
     _check_checkpoint(settings.checkpoint)
     announce(f"loading {escape_name(settings.checkpoint)}")
     if output.suffix == WEIGHTS:
-        return _trace(settings, output)
+        _trace(settings, output)
+        return None
     pictures = find_pictures(settings.precision, settings.data)
     with tempfile.TemporaryDirectory() as folder:
         full, draft = Path(folder) / "fp32.onnx", Path(folder) / "draft.onnx"
@@ -80,7 +81,7 @@ def _check_checkpoint(source: str) -> None:
             f"{source} is a style, which {kind} the ONNX model {escape_name(styles[source].model)} already; export takes a "
             f"run's folder, a .ckpt, .pth or .model file, or {BASE} for all styles that ship"
         )
-    if source != BASE:
+    if source not in SHIPPED_NETWORKS:
         check_readable(Path(source, "last.ckpt") if os.path.isdir(source) else source, "checkpoint")
 
 

@@ -1,4 +1,4 @@
-"""A TransformerNet in a file: the shipped base, a run's checkpoint, an imported state dict, or a safetensors file.
+"""A TransformerNet in a file: a shipped one, a run's checkpoint, an imported state dict, or a safetensors file.
 
 A safetensors file of this package holds float16 tensors under the network's own names, and in its metadata the network's
 configuration as JSON. The configuration is untrusted: no network is built that the file's tensors could not fill.
@@ -25,18 +25,18 @@ from fast_nst.networks.tensor_files import (
     write_tensors,
 )
 from fast_nst.networks.transformer_net import MAX_WIDTH, PRESETS, TransformerNet
-from fast_nst.settings.export import BASE
+from fast_nst.settings.export import SHIPPED_NETWORKS
 from fast_nst.system.files import SHIPPED, check_readable
 
 EXAMPLES = "conv1.conv2d.weight"  # in models of pytorch/examples fast_neural_style
-BASE_WEIGHTS = SHIPPED / "base.safetensors"
+NETWORKS = {name: SHIPPED / f"{name}.safetensors" for name in SHIPPED_NETWORKS}
 
 
 def load_network(source: str | Path) -> TransformerNet:
     """The network in ``source``, for inference.
 
     Args:
-        source: ``base``, which ships in the package, a run's folder, or a ``.ckpt``, ``.safetensors``, ``.pth`` or
+        source: ``base`` or ``many``, which ship in the package, a run's folder, or a ``.ckpt``, ``.safetensors``, ``.pth`` or
             ``.model`` file.
     Raises:
         UserError: no such file, or one that holds no network of this version.
@@ -52,7 +52,7 @@ def load_network(source: str | Path) -> TransformerNet:
 
 def find_weights(source: str | Path) -> Path:
     """The file that ``source`` means; see ``load_network``."""
-    return BASE_WEIGHTS if str(source) == BASE else find_checkpoint(source)
+    return NETWORKS.get(str(source)) or find_checkpoint(source)
 
 
 def save_network(network: TransformerNet, path: str | Path) -> None:

@@ -131,13 +131,13 @@ def _files(value: Any) -> Any:
 
 def _base(settings: TrainSettings) -> dict | None:
     """The network that training started from, and what of it was trained."""
-    if settings.base is None:
+    if settings.start is None:
         return None
     try:
-        weights = _files(find_weights(settings.base))
+        weights = _files(find_weights(settings.start))
     except UserError:  # moved since the start
-        weights = {"file": Path(settings.base).name}
-    return {"name": Path(settings.base).name, **weights, "finetune": settings.finetune}
+        weights = {"file": Path(settings.start).name}
+    return {"name": Path(settings.start).name, **weights, "finetune": settings.finetune}
 
 
 def _data(data: str | list[str] | None) -> str | list[str]:

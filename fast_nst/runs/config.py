@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fast_nst.errors import UserError, escape_name
-from fast_nst.networks.weights import BASE
+from fast_nst.settings.export import SHIPPED_NETWORKS
 from fast_nst.settings.optimize import STARTS, OptimizeSettings
-from fast_nst.settings.train import TrainSettings
+from fast_nst.settings.train import SCRATCH, TrainSettings
 
 STEPS, MINUTES_FROM_BASE, STYLE_RAMP = 4000, 10.0, 0.3
-DRAWN_STYLE, SEVERAL_STYLES = "drawn_dusk", "base"
+DRAWN_STYLE, SEVERAL_STYLES = "stained_glass", "base"
 
 
 def resolved(settings: TrainSettings) -> TrainSettings:
@@ -20,11 +20,12 @@ def resolved(settings: TrainSettings) -> TrainSettings:
     values = dict(vars(settings))
     values["name"] = settings.name or _name_of(settings.style)
     if settings.steps is None and settings.minutes is None:
-        values["steps"], values["minutes"] = (None, MINUTES_FROM_BASE) if settings.base else (STEPS, None)
+        values["steps"], values["minutes"] = (None, MINUTES_FROM_BASE) if settings.start else (STEPS, None)
     ramp = settings.optimizer.style_ramp
-    default_ramp = 0.0 if settings.base else STYLE_RAMP
+    default_ramp = 0.0 if settings.start else STYLE_RAMP
     values["optimizer"] = replace(settings.optimizer, style_ramp=default_ramp if ramp is None else ramp)
-    if settings.base != BASE:
+    values["base"] = settings.start or SCRATCH
+    if values["base"] not in (*SHIPPED_NETWORKS, SCRATCH):
         values["base"] = _absolute(settings.base)
     for key in ("loss_weights", "checkpoints"):
         values[key] = _absolute(values[key])

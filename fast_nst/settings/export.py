@@ -14,7 +14,7 @@ OPSET = 20
 OPSETS = (18, 25)  # lower ones lack operators; the exporter does not write higher ones itself
 MODEL, WEIGHTS = ".onnx", ".safetensors"
 SIDES = (16, 8192)  # pixels a side of a model of one size
-BASE = "base"
+BASE, MANY = SHIPPED_NETWORKS = ("base", "many")  # of nine styles, which stylize draws, and of two hundred, to start from
 
 
 @dataclass
@@ -22,8 +22,8 @@ class ExportSettings:
     """Write a checkpoint as an ONNX model: a picture and row weights in, a picture out.
 
     Attributes:
-        checkpoint: a run's folder, a .ckpt file, a .pth or .model file of pytorch/examples fast_neural_style, or base, which
-            ships in the package.
+        checkpoint: a run's folder, a .ckpt file, a .pth or .model file of pytorch/examples fast_neural_style, or base or
+            many, which ship in the package.
         output: the .onnx file to write, or a .safetensors file for the weights alone, in float16. Beside a model, a
             .report.json file has its size, its speed here, and its difference from fp32.
         name: the model's name in its metadata (none: the checkpoint's).

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fast_nst.errors import UserError
+from fast_nst.settings.export import MANY
 from fast_nst.settings.validation import in_range
 from fast_nst.system.files import check_folder, check_readable
 
+SCRATCH = "scratch"
 LOSS_BORDER = 16  # pixels of a crop's edge that training leaves out of the loss
 
 
@@ -29,6 +31,9 @@ class LossSettings:
         tv_weight: weight of the total variation (mean of squares, pictures in [0, 1]).
         palette_weight: weight of the distance between the colors of a picture and of the painting, where terms are
             normalized.
+        stability_weight: of training, weight of the change of a picture, as a share of its variance, when the photograph is
+            moved by some pixels, so that films hold still; takes a second pass of the network for half of the batch (0: no
+            such term, and no time spent).
         content_layers: layers at which the photograph is kept (empty: the loss network's own choice, for a VGG relu2_2 and
             relu4_2 by their patterns, relu2_2 by squared differences).
         style_layers: layers whose Gram matrices are matched (empty: relu1_2, relu2_2, relu3_3, relu4_3 for a VGG).
@@ -44,6 +49,7 @@ class LossSettings:
     style_weight: float = 12.0
     tv_weight: float = 5.0
     palette_weight: float = 1.0
+    stability_weight: float = 0.0
     content_layers: list[str] = field(default_factory=list)
     style_layers: list[str] = field(default_factory=list)
     style_layer_weights: list[float] = field(default_factory=list)
@@ -52,7 +58,7 @@ class LossSettings:
     pooling: Literal["max", "average"] = "max"
 
     def __post_init__(self) -> None:
-        for name in ("content_weight", "style_weight", "tv_weight", "palette_weight"):
+        for name in ("content_weight", "style_weight", "tv_weight", "palette_weight", "stability_weight"):
             in_range(f"loss.{name}", getattr(self, name), 0, 1e15)
         for name in ("style_layer_weights", "style_shares"):
             for weight in getattr(self, name):
@@ -124,8 +130,9 @@ class TrainSettings:
         name: name of the style and of its folder (none: the painting's file name; several styles are called by their
             files' names, and base together).
         checkpoints: folder in which the run's own folder is made.
-        base: start from a trained network: base, which ships in the package, a run's folder or a checkpoint (none: from
-            scratch). On the command line, --from.
+        base: start from a trained network, a run's folder or a checkpoint, or one that ships in the package: many, of two
+            hundred styles, or base, of the nine that stylize draws; scratch starts from nothing (none: many, or scratch
+            where preset or width asks for a network of its own). On the command line, --from.
         finetune: with a base, train all of the network, or only the new style's scales and shifts (norm), which keeps the
             base's styles in the model; strong gives styles that the base has, known by their pictures' file names, a row
             for strength 1.5 each.
@@ -144,7 +151,7 @@ class TrainSettings:
         loss_border: pixels along the edge of a crop that do not count in the loss, as its network pads there (none: 16, an
             eighth of image_size at most).
         batch_size: photographs a step, on each device.
-        steps: length of the training (none: 4000, or 10 minutes from a base).
+        steps: length of the training (none: 10 minutes, or 4000 steps from scratch).
         minutes: length of the training by the clock instead of steps. The speed is measured over some steps that do not
             count, and the number of steps that follows is written to config.yaml, so that the config repeats the run. With
             resume, the run keeps its number of steps.
@@ -223,6 +230,13 @@ class TrainSettings:
             check_folder(os.path.expanduser(folder), "folder of photographs", "--data")
         if self.loss_weights is not None:
             check_readable(os.path.expanduser(self.loss_weights), "weight file")
+
+    @property
+    def start(self) -> str | None:
+        """The trained network that the run starts from; None from scratch."""
+        own = self.preset is not None or self.width is not None
+        base = self.base or (SCRATCH if own else MANY)
+        return None if base == SCRATCH else base
 
     def structure_target(self) -> float | None:
         """``structure`` where it counts."""

@@ -46,7 +46,7 @@ class PaintingAsStyle(UserError):
         self.painting = painting
         quoted = shlex.quote(painting)
         super().__init__(
-            f"{painting} is a picture, not a trained style; train it first: fast-nst train {quoted} --from base  or draw it "
+            f"{painting} is a picture, not a trained style; train it first: fast-nst train {quoted}  or draw it "
             f"once: fast-nst optimize {shlex.quote(photo)} {quoted} --output out.png"
         )
 

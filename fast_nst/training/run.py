@@ -62,7 +62,8 @@ def _train(settings: TrainSettings, folder: RunFolder, signals: StopSignals) -> 
     digests = _digests(settings, dataset)
     _check_sources(folder, settings, digests)
     photos = [to_tensor(pixels) for pixels in preview_photos(settings)]
-    own = [Previews(photos, folder.previews, settings.preview_every), Record(settings.batch_size), StylePictures(styles)]
+    previews, record = Previews(photos, folder.previews, settings.preview_every), Record(settings.batch_size)
+    own = [previews, record, StylePictures(styles)]
     silence_lightning()
     trainer = trainer_of(settings, folder, [*callbacks_of(settings, folder, dataset, signals), *own])
     pl.seed_everything(settings.seed, verbose=False)
@@ -75,7 +76,7 @@ def _train(settings: TrainSettings, folder: RunFolder, signals: StopSignals) -> 
     try:
         with signals.waiting():
             made = _fit(settings, folder, module, dataset, trainer)
-        return _finish(settings, folder, module, trainer, own[0], own[1], made)
+        return _finish(settings, folder, module, trainer, previews, record, made)
     except (OSError, DiskFull) as error:
         if not is_full(error):
             raise
@@ -97,9 +98,10 @@ def _with_saved_steps(settings: TrainSettings, folder: RunFolder) -> TrainSettin
 def _with_measured_steps(
     settings: TrainSettings, module: StyleTransferModule, dataset: Photos | Scenes, trainer: pl.Trainer
 ) -> TrainSettings:
-    to_stderr(f"measuring how many steps fit into {settings.minutes:g} minutes")
-    module.steps = steps_within(settings.minutes, settings, module, dataset, trainer)
-    to_stderr(f"{settings.minutes:g} minutes: {module.steps} steps of {settings.batch_size} photographs")
+    minutes = settings.minutes or 0.0  # resolved settings have steps or minutes
+    to_stderr(f"measuring how many steps fit into {minutes:g} minutes")
+    module.steps = steps_within(minutes, settings, module, dataset, trainer)
+    to_stderr(f"{minutes:g} minutes: {module.steps} steps of {settings.batch_size} photographs")
     return replace(settings, steps=module.steps, minutes=None)
 
 
@@ -109,7 +111,7 @@ def _advice_to_resume(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except Stopped as stopped:
-        if rank_zero_only.rank:
+        if getattr(rank_zero_only, "rank", 0):  # Lightning sets it
             raise SystemExit(stopped.code) from stopped
         if isinstance(stopped, StoppedAtStep):
             raise
@@ -189,13 +191,13 @@ def _fit(
         with blamed(settings.trainer, lambda: trainer.global_step == first):
             trainer.fit(module, loader, ckpt_path=path, weights_only=True)
     except PhotosGone as error:
-        raise UserError(
-            f"{error}; last checkpoint: {trainer.checkpoint_callback.best_model_path or path or 'none yet'}"
-        ) from error
-    if first >= settings.steps:
+        last = getattr(trainer.checkpoint_callback, "best_model_path", None) or path or "none yet"
+        raise UserError(f"{error}; last checkpoint: {last}") from error
+    steps = settings.steps or 0
+    if first >= steps:
         module.load_state_dict(saved["state_dict"])  # no step was left; of an average, fit has loaded what it is made of
     made = max(first, trainer.global_step)
-    _print_early_end(made, first, settings.steps)
+    _print_early_end(made, first, steps)
     trainer.save_checkpoint(folder.last)  # the end need not be a multiple of checkpoint_every
     return made
 

@@ -8,20 +8,22 @@ import torch
 from conftest import random_state_dict
 
 from fast_nst.cli.main import main
+from fast_nst.evaluation.stability import FEW_SHIFTS, shift_error
 from fast_nst.evaluation.run import equivalent_iterations, evaluate, measure
 from fast_nst.functional.pixels import to_tensor
 from fast_nst.imaging.images import load_image, save_image
-from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.losses.perceptual import PerceptualLoss
 from fast_nst.optimization.descent import optimize
 from fast_nst.settings.evaluate import EvaluateSettings
 from fast_nst.settings.train import LossSettings
+from fast_nst.stylize.stylizer import Stylizer
 
 
 @pytest.fixture(scope="module")
 def painting(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("paintings") / "night.png"
-    save_image(draw_painting(96, 96, seed=1), path)
+    save_image(draw_style("impasto", 1, 96, 96), path)
     return str(path)
 
 
@@ -75,6 +77,17 @@ def test_an_evaluation_is_a_table_a_summary_and_a_grid(finished_run, painting, p
     mean = sum(float(row["content"]) for row in table) / 2
     assert summary["mean"]["content"] == evaluation.mean()["content"] == pytest.approx(mean, abs=1e-4)
     assert load_image(tmp_path / "out" / "grid.png").shape == (240 + 2 * 4, 4 * 324 + 4, 3)
+
+
+def test_the_shift_error_is_in_the_table_where_photographs_are_large_enough(finished_run, painting, photos, tmp_path):
+    model = str(finished_run.folder.path)
+    large, small = (
+        evaluate(EvaluateSettings(model, painting, str(photos), str(tmp_path / str(size)), 1, size, 96, iterations=0))
+        for size in (128, 64)
+    )
+    photo = large.pictures[0]
+    assert large.rows[0].shift_error == shift_error(Stylizer(model, stroke_size=1.0), photo, FEW_SHIFTS) > 0
+    assert small.rows[0].shift_error is None and large.mean()["shift_error"] == round(large.rows[0].shift_error, 4)
 
 
 def test_a_border_leaves_out_what_training_left_out(lite, finished_run, painting, photos, tmp_path):

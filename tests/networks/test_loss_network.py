@@ -9,7 +9,7 @@ from torchvision import models
 from fast_nst.errors import UserError
 from fast_nst.functional.features import gram_matrix
 from fast_nst.functional.pixels import to_tensor
-from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.networks.loss_network import ARCHITECTURES, LossNetwork, check_image_size
 
 DEEP = {
@@ -120,7 +120,7 @@ def test_too_small_a_picture_is_told_the_size_that_works():
 
 
 def test_lite_tells_one_painting_s_two_halves_from_a_photograph_at_every_layer(lite):
-    painting = to_tensor(draw_painting(256, 512, seed=1))
+    painting = to_tensor(draw_style("impasto", 1, 256, 512))
     photo = to_tensor(skimage.data.astronaut()[:256, :256])
     left, right, other = (
         {layer: gram_matrix(features) for layer, features in lite(image[None]).items()}

@@ -14,7 +14,7 @@ from fast_nst.functional.color import with_colors_of
 from fast_nst.functional.features import total_variation
 from fast_nst.functional.pixels import to_tensor
 from fast_nst.imaging.images import load_image, save_image
-from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.imaging.video import read_film
 from fast_nst.optimization.descent import Descent
 from fast_nst.optimization.multiscale import Optimization
@@ -26,7 +26,7 @@ from fast_nst.settings.optimize import OptimizeSettings
 def files(tmp_path_factory) -> dict[str, str]:
     """A photograph of 60 x 40 pixels, two paintings, and masks of its left and right half."""
     folder = tmp_path_factory.mktemp("pictures")
-    painting, left = draw_painting(seed=1), np.zeros((40, 60, 3), np.uint8)
+    painting, left = draw_style("impasto", 1), np.zeros((40, 60, 3), np.uint8)
     left[:, :30] = 255
     pictures = {
         "photo": skimage.data.chelsea()[50:250:5, 50:350:5],

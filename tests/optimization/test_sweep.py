@@ -7,7 +7,7 @@ import skimage.data
 from fast_nst.cli.main import main, parser_of
 from fast_nst.errors import UserError
 from fast_nst.imaging.images import load_image, save_image
-from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.optimization import sources
 from fast_nst.optimization.descent import Descent
 from fast_nst.optimization.sweep import cells_of, sweep
@@ -18,7 +18,7 @@ from fast_nst.settings.optimize import SweepSettings
 def files(tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("pictures")
     save_image(skimage.data.chelsea()[50:250:5, 50:350:5], folder / "photo.png")
-    save_image(draw_painting(seed=1)[:256, :320], folder / "painting.png")
+    save_image(draw_style("impasto", 1)[:256, :320], folder / "painting.png")
     return {"content": str(folder / "photo.png"), "style": str(folder / "painting.png")}
 
 

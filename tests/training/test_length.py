@@ -35,13 +35,25 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_steps_and_minutes_at_once_are_refused_and_a_base_gets_ten_minutes():
+def test_steps_and_minutes_at_once_are_refused_and_a_start_from_a_trained_network_gets_ten_minutes():
     with pytest.raises(UserError, match="--steps and --minutes both say how long"):
         TrainSettings(steps=3, minutes=1)
     lengths = [(settings.steps, settings.minutes) for settings in map(resolved, (
-        TrainSettings(), TrainSettings(base="base"), TrainSettings(base="base", steps=7), TrainSettings(minutes=3.0),
+        TrainSettings(base="scratch"), TrainSettings(), TrainSettings(base="base", steps=7), TrainSettings(minutes=3.0),
     ))]  # fmt: skip
     assert lengths == [(4000, None), (None, 10), (7, None), (None, 3)]
+
+
+def test_a_run_starts_from_the_base_of_many_styles_unless_a_network_of_its_own_is_asked_for():
+    starts = {
+        name: resolved(TrainSettings(**changes)).base
+        for name, changes in {
+            "usual": {}, "preset": {"preset": "johnson"}, "width": {"width": 8}, "own": {"preset": "deep", "base": "base"},
+        }.items()
+    }  # fmt: skip
+    assert starts == {"usual": "many", "preset": "scratch", "width": "scratch", "own": "base"}
+    again = resolved(resolved(TrainSettings(base="scratch")))
+    assert again.base == "scratch" and again.start is None
 
 
 def test_minutes_become_steps_and_the_config_repeats_the_run_bit_for_bit(settings, monkeypatch, capsys):

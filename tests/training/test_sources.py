@@ -7,7 +7,7 @@ import pytest
 
 from fast_nst.errors import UserError
 from fast_nst.imaging.images import save_image
-from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.networks.tensor_files import read_checkpoint
 from fast_nst.runs.folder import RunFolder
 from fast_nst.settings.train import TrainSettings
@@ -23,7 +23,7 @@ def begun(tiny_settings: dict, photos: Path, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "before").mkdir()
     for path in photos.iterdir():
         (tmp_path / "before" / path.name).write_bytes(path.read_bytes())
-    save_image(draw_painting(64, 48, seed=1), tmp_path / "before.png")
+    save_image(draw_style("impasto", 1, 64, 48), tmp_path / "before.png")
     settings = {
         **tiny_settings, "checkpoints": str(tmp_path / "runs"), "name": "a", "preview_every": 10**6, "batch_size": 1,
         "data": str(tmp_path / "before"), "style": str(tmp_path / "before.png"),
@@ -48,7 +48,7 @@ def test_others_go_on_only_if_the_user_says_so(name, begun, tmp_path):
         (tmp_path / "before" / "coffee.jpg").unlink()
         (tmp_path / "before").rename(tmp_path / "other")
     else:
-        save_image(draw_painting(64, 48, seed=2), tmp_path / "other.png")
+        save_image(draw_style("impasto", 2, 64, 48), tmp_path / "other.png")
     place = tmp_path / ("other" if name == "data" else "other.png")
     with pytest.raises(UserError, match=rf"began with another {name} \({name}: .*before.*--moved"):
         train(TrainSettings(**{**begun, name: str(place)}))

@@ -7,13 +7,13 @@ from PIL import Image
 
 from fast_nst.cli.main import main
 from fast_nst.imaging.images import save_image
-from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.training.style_check import check_style, energy_shares, find_frame
 
 
 @pytest.fixture(scope="module")
 def painting() -> np.ndarray:
-    return draw_painting(seed=1)
+    return draw_style("impasto", 1)
 
 
 def check(pixels: np.ndarray) -> list[str]:

@@ -18,8 +18,8 @@ from filelock import FileLock
 
 from fast_nst.cli.main import main
 from fast_nst.errors import UserError
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.imaging.images import load_image, save_image
-from fast_nst.imaging.synthetic import draw_painting
 from fast_nst.inference.model import Model
 from fast_nst.losses.perceptual import PerceptualLoss
 from fast_nst.networks.layers import ConvNorm
@@ -242,7 +242,7 @@ def test_styles_take_turns_and_strengths_are_1_or_random_up_to_1_5(lite):
 
 def test_one_network_learns_several_paintings(tiny_settings, tmp_path, without_export):
     for seed, name in ((1, "night"), (2, "day")):
-        save_image(draw_painting(64, 48, seed=seed), tmp_path / f"{name}.png")
+        save_image(draw_style("impasto", seed, 64, 48), tmp_path / f"{name}.png")
     paintings = [str(tmp_path / "night.png"), str(tmp_path / "day.png")]
     run = train(TrainSettings(**{**tiny_settings, "steps": 4, "style": paintings}))
     assert run.folder.name == "base"
@@ -388,7 +388,7 @@ def test_strong_rows_start_as_the_style_itself(tiny_base):
 
 def test_strong_rows_learn_alone_and_are_drawn_by_the_exported_model(tiny_settings, tiny_base, tmp_path):
     for seed, name in ((1, "a"), (2, "b")):
-        save_image(draw_painting(64, 48, seed=seed), tmp_path / f"{name}.png")
+        save_image(draw_style("impasto", seed, 64, 48), tmp_path / f"{name}.png")
     paintings = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
     settings = {**tiny_settings, "steps": 4, "style": paintings, "name": "stronger", "base": str(tiny_base)}
     run = train(TrainSettings(**settings, finetune="strong"))
@@ -411,7 +411,7 @@ def test_a_strong_row_needs_its_style_in_the_base(tiny_settings, tiny_base):
 
 
 def test_rows_alone_cannot_learn_without_a_base(tiny_settings):
-    with pytest.raises(UserError, match="--finetune norm needs a trained network: add --from base"):
+    with pytest.raises(UserError, match="--finetune norm needs a trained network: add --from many"):
         train(TrainSettings(**tiny_settings, name="from_nothing", finetune="norm"))
 
 
