@@ -116,17 +116,20 @@ def open_patiently(
         Unusable: something is wrong with this file, and others can be read.
         PhotosGone: nothing could be read after all ``PAUSES``.
     """
-    for number, pause in enumerate((*PAUSES, None), 1):
+    pauses = iter(enumerate(PAUSES, 1))
+    while True:
         try:
             image = open_photo(path, enough, smallest)
         except Unusable as unusable:
             if unusable.error is None or _any_readable(others()):
                 tell(0, "")
                 raise
-            trouble = f"the photographs in {escape_name(path.parent)} cannot be read ({os.strerror(unusable.error.errno)})"
+            reason = os.strerror(unusable.error.errno or errno.EIO)
+            trouble = f"the photographs in {escape_name(path.parent)} cannot be read ({reason})"
         else:
             tell(0, "")
             return image
+        number, pause = next(pauses, (0, None))
         if pause is None:
             raise PhotosGone(f"{trouble}, nor could they for {sum(PAUSES):.3g} s; bring the folder back, then --resume")
         tell(number, f"{trouble}; trying again in {pause:.3g} s")

@@ -10,8 +10,6 @@ network pads as well, they appear around every picture.
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 PERIOD = 4  # pixels
@@ -39,7 +37,7 @@ def checkerboard(pixels: np.ndarray) -> float:
     _check_side(pixels, CHECKERBOARD_SIDE, "checkerboard")
     height, width = (side // PERIOD * PERIOD for side in pixels.shape[:2])
     power = _power(pixels[:height, :width].astype(np.float64))
-    frequencies = [pair for pair in itertools.product(range(PERIOD), repeat=2) if any(pair)]
+    frequencies = [(row, column) for row in range(PERIOD) for column in range(PERIOD) if row or column]
     return float(np.exp(np.mean([np.log(_peak_contrast(power, frequency)) for frequency in frequencies])))
 
 

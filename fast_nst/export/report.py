@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ def measure(precision: str, full: Path, draft: Path, pictures: Pictures) -> Repo
     """The report on the model ``draft`` at ``precision``, against ``full`` in fp32."""
     models = {"fp32": Model(full), precision: Model(draft)}
     square = draw_scene(TIMED_SIDE, TIMED_SIDE)[None]
-    times = median_milliseconds({name: lambda model=model: model(square, model.weights()) for name, model in models.items()})
+    times = median_milliseconds({name: partial(model, square, model.weights()) for name, model in models.items()})
     report = Report(
         precision,
         opset_of(onnx.load(draft)),

@@ -221,7 +221,7 @@ def check_film(path: str | Path) -> None:
     load_av()
 
 
-def load_av() -> av:
+def load_av() -> Any:
     """PyAV, or a UserError that tells how to get it."""
     try:
         import av

@@ -158,7 +158,7 @@ def _frames(image: Image.Image, name: str, long_side: int | None, limit: int) ->
         check_size(image, name, limit, count)
     if count == 1 and long_side is not None:
         image.draft("RGB", (long_side, long_side))
-    for index in range(image.n_frames if count > 1 else 1):
+    for index in range(max(1, count)):
         image.seek(index) if index else None
         if _is_beside(image, index):
             continue

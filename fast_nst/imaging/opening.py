@@ -52,7 +52,7 @@ def open_checked(source: Source, name: str | Path, limit: int | None = None) -> 
     """
     if not isinstance(source, bytes):
         check_readable(source, "picture")
-    limit, notes = MAX_PIXELS if limit is None else limit, []
+    limit, notes = MAX_PIXELS if limit is None else limit, list[str]()
     with _one_sentence(source, name, limit), _opened(source, limit, notes) as image:
         check_size(image, name, limit)
         yield image, notes

@@ -118,14 +118,17 @@ def _levels_of_floats(samples: np.ndarray) -> np.ndarray:
 def to_srgb(image: Image.Image) -> Image.Image:
     """Apply an embedded color profile; one that is broken or of another color model is ignored, as browsers do."""
     if image.mode == "LAB":
-        return ImageCms.profileToProfile(
-            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        return _converted(image, ImageCms.createProfile("LAB"))
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in ("RGB", "CMYK", "L"):
         return image
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return _converted(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
+
+
+def _converted(image: Image.Image, profile: Any) -> Image.Image:
+    """``image`` in the color space ``profile``, as sRGB."""
+    found = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return image if found is None else found  # None only where the image itself is changed

@@ -29,8 +29,9 @@ def labelled_sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], cell: int =
     A label that is too long for its cell is cut off.
     """
     fitted = [[(label, _fitted(pixels, cell)) for label, pixels in row] for row in rows]
-    font = ImageFont.load_default(max(10, cell // 18))
-    across, down = cell + gap, max(image.height for row in fitted for _, image in row) + round(1.6 * font.size) + gap
+    size = max(10, cell // 18)
+    font = ImageFont.load_default(size)
+    across, down = cell + gap, max(image.height for row in fitted for _, image in row) + round(1.6 * size) + gap
     sheet = Image.new("RGB", (max(map(len, rows)) * across + gap, len(rows) * down + gap), "white")
     for y, row in enumerate(fitted):
         for x, (label, image) in enumerate(row):
@@ -46,7 +47,7 @@ def _fitted(pixels: np.ndarray, cell: int) -> Image.Image:
     return ImageOps.contain(Image.fromarray(pixels), (cell, cell), RESAMPLING)
 
 
-def _cut(label: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _cut(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     while label and font.getlength(label) > width:
         label = label[:-1]
     return label

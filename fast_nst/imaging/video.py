@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
@@ -59,10 +59,10 @@ def redraw_film(source: Path, target: Path, draw: Draw, long_side: int | None = 
         UserError: no PyAV, a film of which no picture can be decoded, too large pictures, an unwritable target.
         Stopped: a signal came; nothing is left of ``target``.
     """
-    limit, notes = MAX_PIXELS if max_pixels is None else max_pixels, []
+    limit, notes = MAX_PIXELS if max_pixels is None else max_pixels, list[str]()
     first = _first_picture(source, limit)
     with open_film(source) as given, StopSignals(), _errors_of_writing(target):
-        video, sounds = given.streams.best("video"), [] if target.suffix.lower() == ".gif" else given.streams.audio
+        video, sounds = _video_of(given), () if target.suffix.lower() == ".gif" else given.streams.audio
         size = upright(first, long_side, video.sample_aspect_ratio).shape[:2]
         rate = video.average_rate or 25
         film = Film(target, size, rate, time_base=video.time_base, colors=_colors(first), sounds=sounds)
@@ -80,7 +80,7 @@ def redraw_film(source: Path, target: Path, draw: Draw, long_side: int | None = 
             notes.append(f"its sound is left out, as {target.suffix} holds none")
     for note in dict.fromkeys(notes):
         print(f"{escape_name(source)}: {note}", file=sys.stderr)
-    return bar.n
+    return int(bar.n)
 
 
 @contextmanager
@@ -160,7 +160,8 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """(a, b, c, d) with which players move a pixel: x' = a x + c y, y' = b x + d y."""
-    matrix = next((bytes(side) for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), None)
+    sides: Any = frame.side_data
+    matrix = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), None)
     if matrix is None:
         return 1, 0, 0, 1
     a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
@@ -173,10 +174,14 @@ def _colors(frame: av.VideoFrame) -> Colors:
     return Colors(*map(int, (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)))
 
 
+def _video_of(film: av.container.InputContainer) -> av.VideoStream:
+    """The main pictures of a film; ``open_film`` makes sure that there are some."""
+    return cast("av.VideoStream", film.streams.best("video"))
+
+
 def _first_picture(source: Path, limit: int) -> av.VideoFrame:
     with open_film(source) as given:
-        video = given.streams.best("video")
-        for packet in _packets(given, [video], []):
+        for packet in _packets(given, [_video_of(given)], []):
             for frame in _decoded(packet, []):
                 _check_size(frame, source, limit)
                 return frame

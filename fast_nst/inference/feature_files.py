@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from io import FileIO
 
 import numpy as np
 
@@ -31,9 +31,9 @@ class LayerFiles:
 
     def __init__(self, needed: int) -> None:
         self.needed = needed
-        self.files: dict[str, BinaryIO] = {}
+        self.files: dict[str, FileIO] = {}
         self.shapes: dict[str, tuple[int, int, int]] = {}
-        self.spare: list[BinaryIO] = []
+        self.spare: list[FileIO] = []
         with self._one_sentence():
             if shutil.disk_usage(tempfile.gettempdir()).free < needed:
                 raise OSError("it has less left")
@@ -53,7 +53,7 @@ class LayerFiles:
                 self.files[name] = self.spare.pop() if self.spare else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
             height = self.shapes[name][0] if name in self.shapes else 0
             self.files[name].seek(height * rows[:1].nbytes)
-            rest = memoryview(np.ascontiguousarray(rows)).cast("B")
+            rest = np.ascontiguousarray(rows).data.cast("B")
             while rest:
                 rest = rest[self.files[name].write(rest) :]
         self.shapes[name] = (height + len(rows), *rows.shape[1:])
@@ -64,7 +64,7 @@ class LayerFiles:
         start, stop, _ = rows.indices(height)
         found = np.empty((stop - start, channels, width), ITEM)
         self.files[name].seek(start * channels * width * ITEM.itemsize)
-        rest = memoryview(found).cast("B")
+        rest = found.data.cast("B")
         while rest:
             rest = rest[self.files[name].readinto(rest) :]
         return found

@@ -43,7 +43,7 @@ class _Finder:
             square = self._averaged(node.output[0])
             centered = self._squared(square)
             subtraction = self._producer_of(centered, "Sub")
-            if subtraction is not None:
+            if square is not None and centered is not None and subtraction is not None:
                 source, mean = subtraction.input
                 if self._averaged(mean) == source:
                     yield Norm(source, mean, node.output[0], centered, square)

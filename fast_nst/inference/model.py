@@ -61,7 +61,7 @@ class Model:
         for row, share in (styles or {self.own: 1.0}).items():
             if row not in self.rows:
                 raise unknown("style in this model", row, self.rows)
-            weights += np.float32(share) * np.float32(row_weights(row, strength, self.rows))
+            weights += np.float32(share) * np.array(row_weights(row, strength, self.rows), np.float32)
         return weights
 
     def __call__(self, pictures: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ output, which is cheap to compute from its input.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -246,7 +246,7 @@ def _reach(nodes: list[NodeProto], layers: list[Layer]) -> int:
     return pixels * max(layer.scale for layer in layers)
 
 
-def _value(name: str, kind: int, shape: list[int | None] | None) -> ValueInfoProto:
+def _value(name: str, kind: int, shape: Sequence[int | None] | None) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 
 

@@ -78,7 +78,9 @@ def load_plain(text: str, loader: Any = None) -> Any:
 def _scan(text: str, deepest: int) -> None:
     """Walk through ``text`` without building it; a text within it that is parsed later is walked too."""
     _check_brackets(text)
-    values, depth, open_anchors, sizes = 0, 0, [], {}
+    values, depth = 0, 0
+    open_anchors: list[tuple[str | None, int]] = []
+    sizes: dict[str | None, int] = {}
     for event in yaml.parse(text, LOADER):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:

@@ -219,7 +219,7 @@ class ReconstructSettings:
 
     def optimization(self, layers: list[str]) -> OptimizeSettings:
         """The settings of the picture that is reconstructed from ``layers``."""
-        shared = ("size", "steps", "optimizer", "learning_rate", "start", "loss_network", "loss_weights")
+        shared: tuple[str, ...] = ("size", "steps", "optimizer", "learning_rate", "start", "loss_network", "loss_weights")
         shared += ("statistic", "pooling", "tv_weight", "device", "seed", "progress")
         values = {name: getattr(self, name) for name in shared}
         if self.kind == "content":

@@ -11,7 +11,7 @@ from fast_nst.style_rows import MAX_STRENGTH
 
 MIN_SIDE = 16
 STROKES = (0.125, 8.0)
-AUTO = "auto"
+AUTO: Literal["auto"] = "auto"
 TILE = (AUTO, "always", "never")
 RANDOM = "random"  # as a style: one of its own for each photograph
 MAX_PARTS = 10**6
@@ -21,7 +21,7 @@ def check_stroke_size(value: float | str) -> None:
     """Raise a UserError unless ``value`` is auto or a number in range."""
     if isinstance(value, str) and value != AUTO:
         raise UserError(f"stroke_size needs to be {AUTO} or a number between {STROKES[0]:g} and {STROKES[1]:g}, got {value}")
-    if value != AUTO:
+    if not isinstance(value, str):
         in_range("stroke_size", value, *STROKES)
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -147,7 +147,8 @@ def _window() -> Iterator[Show]:
     except tkinter.TclError as error:
         raise UserError("there is no display for a window; give --output live.mp4") from error
     root.title("fast-nst")
-    label, closed = tkinter.Label(root), []
+    label: Any = tkinter.Label(root)
+    closed: list[bool] = []
     label.pack()
     root.protocol("WM_DELETE_WINDOW", lambda: closed.append(True))
 

@@ -24,8 +24,9 @@ def mixed(pictures: Sequence[tuple[np.ndarray, float | np.ndarray]]) -> np.ndarr
     wanted = [(picture, share) for picture, share in pictures if np.any(share)]
     if len(wanted) == 1 and np.all(wanted[0][1] == 1):
         return wanted[0][0]
-    result = np.empty(np.broadcast_shapes(*(picture.shape for picture, _ in wanted)), np.uint8)
-    for top in range(0, result.shape[-3], STRIP):
+    shape: tuple[int, ...] = np.broadcast_shapes(*(picture.shape for picture, _ in wanted))
+    result = np.empty(shape, np.uint8)
+    for top in range(0, shape[-3], STRIP):
         rows = np.s_[..., top : top + STRIP, :, :]
         result[rows] = _mixed_light([(picture[rows], _rows_of(share, rows)) for picture, share in wanted])
     return result
@@ -39,7 +40,7 @@ def _mixed_light(pictures: Sequence[tuple[np.ndarray, float | np.ndarray]]) -> n
 
 
 def _rows_of(share: float | np.ndarray, rows: tuple) -> float | np.ndarray:
-    return share[rows] if np.ndim(share) else share
+    return share[rows] if isinstance(share, np.ndarray) and share.ndim else share
 
 
 def _srgb_to_light() -> np.ndarray:

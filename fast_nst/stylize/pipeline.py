@@ -276,6 +276,7 @@ def draw_job(job: Job, stylizer: Stylizer, picture: Picture, mask: Mask | None) 
 
 def stylize_film(job: Job, stylizer: Stylizer, mask: Mask | None, settings: StylizeSettings) -> None:
     """Draw the film of ``job``, stabilized as ``settings`` say."""
+    assert job.source is not None and job.target is not None  # a film is a file
     film, image = stylizer.for_film(settings.stabilize), mask.image if mask else None
     redraw_film(job.source, job.target, lambda pixels: film(pixels, image), settings.size, settings.max_pixels)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar, cast
 
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from fast_nst.stylize.pipeline import draw_job, naming, read_job, say, stylize_f
 from fast_nst.stylize.style_sheet import StyleSheet
 from fast_nst.stylize.stylizer import Stylizer
 
+Made = TypeVar("Made")
 MOST_STYLES = 64  # stylizers that are kept of --style random; shipped styles share a model, an added one has its own
 
 
@@ -65,11 +67,11 @@ def stylizer_of(settings: StylizeSettings) -> Stylizer:
     values = {name: getattr(settings, name) for name in names}
     if settings.style == ALL:
         del values["style"]
-        return StyleSheet(**values)
+        return cast(Stylizer, StyleSheet(**values))  # which stands in for one
     return _checked(settings, lambda: Stylizer(**values))
 
 
-def _checked(settings: StylizeSettings, make):
+def _checked(settings: StylizeSettings, make: Callable[[], Made]) -> Made:
     """What ``make`` returns; a painting given as a style is answered with the photograph of ``settings`` in the commands."""
     try:
         return make()
@@ -107,13 +109,13 @@ def _stylize_one(stylizer: Stylizer, mask: Mask | None, job: Job, settings: Styl
 def _stylize_many(
     stylizer_for: Callable[[Job], Stylizer], mask: Mask | None, jobs: list[Job], settings: StylizeSettings
 ) -> list[Path]:
-    wanted = [job for job in jobs if settings.overwrite or job.problem or not os.path.lexists(job.target)]
+    wanted = [job for job in jobs if settings.overwrite or job.problem or not (job.target and os.path.lexists(job.target))]
     if not jobs:
         say(f"none of the pictures falls into --shard {settings.shard}")
     if len(wanted) < len(jobs):
         say(f"{len(jobs) - len(wanted)} pictures exist and are left alone; --overwrite replaces them")
     outcomes = list(tqdm(stylize_jobs(wanted, stylizer_for, mask, settings), total=len(wanted), unit="picture"))
-    written = [outcome.job.target for outcome in outcomes if not outcome.problem]
+    written = [outcome.job.target for outcome in outcomes if outcome.job.target and not outcome.problem]
     failures = [outcome.problem for outcome in outcomes if outcome.problem]
     if failures:
         listed = "".join(f"\n  {failure}" for failure in failures)
@@ -132,6 +134,6 @@ def _stylize_camera(settings: StylizeSettings, stylizer: Stylizer | None) -> lis
         check_single(Job(None, target), settings.overwrite)
     mask = mask_of(settings)
     film = (stylizer or stylizer_of(settings)).for_film(settings.stabilize)
-    seen = draw_camera(settings.camera, lambda pixels: film(pixels, mask and mask.image), target, settings.size)
+    seen = draw_camera(str(settings.camera), lambda pixels: film(pixels, mask and mask.image), target, settings.size)
     print(f"{seen.drawn} pictures drawn, {seen.passed_over} passed over for newer ones", file=sys.stderr)
     return [target] if target else []

@@ -103,7 +103,7 @@ class Stylizer:
     @property
     def metadata(self) -> dict[str, str]:
         """Metadata of the first model's file."""
-        return self.parts[0].model.metadata
+        return dict(self.parts[0].model.metadata)
 
     @overload
     def __call__(self, picture: list, mask: Any = None, progress: Progress | None = None) -> list: ...
@@ -188,9 +188,9 @@ def seen_size(size: tuple[int, int], stroke_size: float | str) -> tuple[int, int
     ``stroke_size`` auto, strokes of a picture larger than 1,280 pixels are as large as in one of 1,280; a number divides
     the sides.
     """
-    if stroke_size == AUTO:
-        stroke_size = min(max(1.0, max(size) / AUTO_SIDE), STROKES[1])
-    width, height = (max(MIN_SIDE, round(side / stroke_size)) for side in size)
+    enlarged = min(max(1.0, max(size) / AUTO_SIDE), STROKES[1])
+    divisor = enlarged if isinstance(stroke_size, str) else stroke_size
+    width, height = (max(MIN_SIDE, round(side / divisor)) for side in size)
     return width, height
 
 

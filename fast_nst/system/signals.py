@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from fast_nst.errors import Stopped
 
@@ -82,7 +83,7 @@ class StopSignals:
         if self.asked:
             raise Stopped(self.asked)
 
-    def _set(self, handlers: dict[int, object]) -> None:
+    def _set(self, handlers: dict[int, Any]) -> None:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -74,7 +74,7 @@ def oklab(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(linear < 0.0031308, 12.92 * linear, curved).astype(np.float32)
 
 
-def oklch(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
+def oklch(lightness: float | np.ndarray, chroma: float | np.ndarray, hue: float | np.ndarray) -> np.ndarray:
     """OKLCH (hue in turns) as RGB in [0, 1]; a chroma that sRGB cannot show is lowered until it can."""
     lightness, chroma, hue = (np.asarray(part, float) for part in np.broadcast_arrays(lightness, chroma, hue))
     found = oklab(lightness, chroma * 0, chroma * 0)

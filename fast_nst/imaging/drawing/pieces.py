@@ -60,7 +60,8 @@ def mosaic(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 def _stones(rng: np.random.Generator, angle: np.ndarray, region: np.ndarray, pitch: float) -> np.ndarray:
     """Numbers of nearly square cells that are turned by ``angle``, after their sites moved to their middles a few times."""
-    sites, step = random_sites(rng, *angle.shape, pitch, 0.6), 2 if pitch > 5 else 1
+    height, width = angle.shape
+    sites, step = random_sites(rng, height, width, pitch, 0.6), 2 if pitch > 5 else 1
     y, x = np.mgrid[: angle.shape[0], : angle.shape[1]].astype(np.float32)
     cosine, sine, free = np.cos(angle), np.sin(angle), 1.0 - edges(region, 1.5)
     coarse = np.s_[::step, ::step]
@@ -255,7 +256,8 @@ def cutouts(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 def _pasted(rng: np.random.Generator, palette: Palette, picture: np.ndarray, spot: np.ndarray, radius: float) -> np.ndarray:
     """``picture`` with a shape at ``spot`` in the one of four colors that stands out most, and its shadow."""
-    mask = polygon_mask(*picture.shape[:2], _seaweed(rng, *spot, radius), 2)
+    (height, width), (x, y) = picture.shape[:2], spot
+    mask = polygon_mask(height, width, _seaweed(rng, x, y, radius), 2)
     ink = max(palette.choose(rng, 4), key=lambda color: float(np.abs(color - sample(picture, spot)).sum()))
     shadow = 0.25 * blur(mask, 4) * (1 - mask)
     return mix(picture * (1 - shadow)[..., None], ink, mask)
@@ -356,7 +358,7 @@ def tapestry(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         )
     )
     threads = np.vstack([palette.colors, palette.accent[None], 0.5 * palette.colors[1:] + 0.5 * palette.colors[:-1]])
-    color = small / 255 + 0.07 * stretched(rng, *small.shape[:2], 1.0, 5.0)[..., None]
+    color = small / 255 + 0.07 * stretched(rng, small.shape[0], small.shape[1], 1.0, 5.0)[..., None]
     index = np.argmin([((color - thread) ** 2).sum(-1) for thread in threads], 0)
     woven = vary(rng, threads[index], 0.05, 0.02) * (1 + 0.07 * rng.normal(0, 1, (len(index), 1, 1)))
     woven = np.kron(woven, np.ones((unit, unit, 1)))[:height, :width]
