@@ -1,8 +1,9 @@
 """Evaluation of a model: its objective, and the iterations of per-image optimization that reach the same objective.
 
 For each photograph: the terms of the objective under a loss network and, if asked for, under a second one; structure r and
-SSIM; the artifacts of the network (``checkerboard``, ``border_artifact``); and N*, the iterations of L-BFGS that reach the
-model's objective from the photograph and from noise (Johnson et al. 2016, sec. 4.1 and Fig. 5, where it is 50 to 100).
+SSIM; the artifacts of the network (``checkerboard``, ``border_artifact``) and its ``shift_error``; and N*, the iterations
+of L-BFGS that reach the model's objective from the photograph and from noise (Johnson et al. 2016, sec. 4.1 and Fig. 5,
+where it is 50 to 100).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from tqdm import tqdm
 from fast_nst.data.folders import find_preview_photos
 from fast_nst.evaluation.artifacts import BORDER_SIDE, CHECKERBOARD_SIDE, border_artifact, checkerboard
 from fast_nst.functional.pixels import to_tensor
+from fast_nst.evaluation.stability import FEW_SHIFTS, least_side, shift_error
 from fast_nst.imaging.images import load_image, open_image, resize_long_side, save_image
 from fast_nst.imaging.sheets import contact_sheet
 from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
@@ -51,6 +53,7 @@ class Row:
     checkerboard: float | None = None
     border_artifact: float | None = None
     second_content: float | None = None
+    shift_error: float | None = None
     second_style: float | None = None
     second_structure: float | None = None
     n_photo: int | None = None
@@ -91,7 +94,9 @@ def evaluate(settings: EvaluateSettings, noise: bool = True) -> Evaluation:
     for path in tqdm(find_preview_photos(settings.data, settings.count), unit="photo"):
         photo = load_image(path, settings.size)
         picture = stylizer(photo)
-        rows.append(measure(path.name, photo, picture, criterion, second, settings.iterations, noise))
+        row = measure(path.name, photo, picture, criterion, second, settings.iterations, noise)
+        fits = min(photo.shape[:2]) >= least_side(FEW_SHIFTS)
+        rows.append(replace(row, shift_error=shift_error(stylizer, photo, FEW_SHIFTS) if fits else None))
         pictures += [photo, picture]
     evaluation = Evaluation(rows, pictures)
     _write(evaluation, settings)

@@ -8,11 +8,11 @@ import torch
 from conftest import random_state_dict
 
 from fast_nst.cli.main import main
-from fast_nst.evaluation.stability import FEW_SHIFTS, shift_error
 from fast_nst.evaluation.run import equivalent_iterations, evaluate, measure
+from fast_nst.evaluation.stability import FEW_SHIFTS, shift_error
 from fast_nst.functional.pixels import to_tensor
-from fast_nst.imaging.images import load_image, save_image
 from fast_nst.imaging.drawing.styles import draw_style
+from fast_nst.imaging.images import load_image, save_image
 from fast_nst.losses.perceptual import PerceptualLoss
 from fast_nst.optimization.descent import optimize
 from fast_nst.settings.evaluate import EvaluateSettings
