@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from fast_nst.data.datasets import Photos, Scenes
 from fast_nst.errors import UserError
 from fast_nst.system.signals import leave_to_parent
 
@@ -31,7 +32,7 @@ class Positions(Sampler[int]):
 class _Answers(Dataset):
     """``dataset``, whose UserErrors are values: PyTorch would hand over those of a worker as the text of a traceback."""
 
-    def __init__(self, dataset: Dataset[Tensor]) -> None:
+    def __init__(self, dataset: Photos | Scenes) -> None:
         self.dataset = dataset
 
     def __getitem__(self, position: int) -> Tensor | UserError:
@@ -51,7 +52,7 @@ def _collate(answers: list[Tensor | UserError]) -> Tensor | UserError:
 class Loader(DataLoader):
     """A DataLoader of batches (B, 3, H, W) that raises the UserErrors of its workers as they were."""
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]  # any iterator will do
         given, error = super().__iter__(), None
         for batch in given:
             if isinstance(batch, UserError):
@@ -63,7 +64,7 @@ class Loader(DataLoader):
             raise error
 
 
-def batches(dataset: Dataset[Tensor], positions: Positions, batch_size: int, workers: int) -> Loader:
+def batches(dataset: Photos | Scenes, positions: Positions, batch_size: int, workers: int) -> Loader:
     """A loader of full batches; pinned memory where there is a GPU."""
     return Loader(
         _Answers(dataset),

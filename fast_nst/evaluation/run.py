@@ -13,6 +13,7 @@ import io
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +23,8 @@ from tqdm import tqdm
 
 from fast_nst.data.folders import find_preview_photos
 from fast_nst.evaluation.artifacts import BORDER_SIDE, CHECKERBOARD_SIDE, border_artifact, checkerboard
-from fast_nst.functional.pixels import to_tensor
 from fast_nst.evaluation.stability import FEW_SHIFTS, least_side, shift_error
+from fast_nst.functional.pixels import to_tensor
 from fast_nst.imaging.images import load_image, open_image, resize_long_side, save_image
 from fast_nst.imaging.sheets import contact_sheet
 from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
@@ -52,8 +53,8 @@ class Row:
     ssim: float
     checkerboard: float | None = None
     border_artifact: float | None = None
-    second_content: float | None = None
     shift_error: float | None = None
+    second_content: float | None = None
     second_style: float | None = None
     second_structure: float | None = None
     n_photo: int | None = None
@@ -117,7 +118,7 @@ def measure(
     with torch.no_grad():
         terms = criterion(tensor, photo_tensor)
         other = second(tensor, photo_tensor) if second else None
-    ssim = structural_similarity_index_measure(tensor, photo_tensor, data_range=1.0)
+    ssim = torch.as_tensor(structural_similarity_index_measure(tensor, photo_tensor, data_range=1.0))
     of_second = {}
     if other is not None:
         of_second = {f"second_{key}": getattr(other, key).item() for key in ("content", "style", "structure")}
@@ -129,7 +130,8 @@ def measure(
             starts["n_noise"] = torch.rand(tensor.shape, generator=torch.Generator().manual_seed(START_SEED))
         objective = criterion.objective(photo_tensor)
         counts = {key: equivalent_iterations(objective, start, own["total"], iterations) for key, start in starts.items()}
-    return Row(name, ssim=float(ssim), **artifacts(picture), **own, **of_second, **counts)
+    values: dict[str, Any] = {"ssim": float(ssim), **artifacts(picture), **own, **of_second, **counts}
+    return Row(name, **values)
 
 
 def artifacts(picture: np.ndarray) -> dict[str, float]:

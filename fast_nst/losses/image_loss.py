@@ -63,14 +63,16 @@ class ImageLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.settings, self.formula = network, settings, Formula(formula, settings.by_pattern)
-        self.bfloat16, self.low_memory = bfloat16, low_memory
+        self.in_bfloat16, self.low_memory = bfloat16, low_memory
         self.statistic = STATISTICS[statistic]
         content, style = layers_of(network.name, settings)
         self.content_layers = content if settings.content_weight else ()
         self.style_layers = style if settings.style_weight else ()
         self.content_shares, self.style_shares = self._layer_shares()
         self.segments = segments(network, (*self.content_layers, *self.style_layers))
-        self.photo_features = self._features(photo, self.content_layers) if self.content_layers else {}
+        self.photo_features: Features = {}
+        if photo is not None and self.content_layers:
+            self.photo_features = self._features(photo, self.content_layers)
         self.shares = [style.weight / sum(one.weight for one in styles) for style in styles]
         self.targets = [self._style_targets(style.picture) for style in styles]
         self.masks = [style.mask for style in styles]
@@ -103,7 +105,7 @@ class ImageLoss(nn.Module):
         """Run the modules ``names`` of the network on ``x``: the output, and their layers' content and style terms."""
         content = style = torch.zeros((), device=x.device)
         for name in names:
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.in_bfloat16):
                 x = self.network.chain[name](x)
             if name in self.content_shares:
                 content = content + self.content_shares[name] * self._content_distance(x, name)
@@ -139,7 +141,7 @@ class ImageLoss(nn.Module):
         if mask is None:
             return None
         if (index, layer) not in self.pixel_weights:
-            small = F.adaptive_avg_pool2d(mask[None, None], features.shape[-2:])[0, 0]
+            small = F.adaptive_avg_pool2d(mask[None, None], (features.shape[-2], features.shape[-1]))[0, 0]
             self.pixel_weights[index, layer] = small / small.sum().clamp_min(1e-12)
         return self.pixel_weights[index, layer]
 
@@ -152,13 +154,13 @@ class ImageLoss(nn.Module):
 
     @torch.no_grad()
     def _features(self, picture: Tensor, layers: Iterable[str]) -> Features:
-        with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             return self.network(picture.contiguous(memory_format=torch.channels_last), layers)
 
 
 def segments(network: LossNetwork, layers: Iterable[str]) -> list[list[str]]:
     """Names of the modules of ``network`` up to the deepest of ``layers``, in parts that end with a pooling or a block."""
-    left, parts = set(layers), [[]]
+    left, parts = set(layers), [list[str]()]
     for name, module in network.chain.items():
         if not left:
             break

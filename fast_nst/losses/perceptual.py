@@ -49,6 +49,9 @@ class PerceptualLoss(nn.Module):
         UserError: a style picture too small for the deepest layer; a negative ``border``.
     """
 
+    shares: Tensor
+    palettes: Tensor
+
     def __init__(
         self, network: LossNetwork, style_images: Iterable[Tensor], settings: LossSettings, border: int = 0
     ) -> None:
@@ -147,7 +150,8 @@ class PerceptualLoss(nn.Module):
 
     @torch.no_grad()
     def _style_targets(self, image: Tensor) -> Features:
-        check_image_size(self.network.name, self.style_layers, *image.shape[-2:], what="the style picture")
+        height, width = image.shape[-2:]
+        check_image_size(self.network.name, self.style_layers, height, width, what="the style picture")
         features = self.features(image[None].to(self.network.mean.device), self.style_layers)
         return {layer: gram_matrix(features[layer]) for layer in self.style_layers}
 

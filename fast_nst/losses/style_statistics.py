@@ -13,6 +13,7 @@ Departures: distances of moments and of Wasserstein-2 are means over channels, s
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from fast_nst.functional.features import (
@@ -30,14 +31,17 @@ Statistic = tuple[Tensor, ...]
 class _Squared:
     """A statistic whose distance is the mean squared difference, summed over its parts, shape (B,)."""
 
+    def measure(self, features: Tensor, weights: Tensor | None = None) -> Statistic:
+        raise NotImplementedError
+
     def target(self, features: Tensor, weights: Tensor | None = None) -> Statistic:
         return self.measure(features, weights)
 
     def distance(self, found: Statistic, target: Statistic) -> Tensor:
-        return sum((a - b).square().flatten(1).mean(1) for a, b in zip(found, target, strict=True))
+        return torch.stack([(a - b).square().flatten(1).mean(1) for a, b in zip(found, target, strict=True)]).sum(0)
 
     def size(self, target: Statistic) -> Tensor:
-        return sum(part.square().flatten(1).mean(1) for part in target)
+        return torch.stack([part.square().flatten(1).mean(1) for part in target]).sum(0)
 
 
 class Gram(_Squared):
@@ -72,4 +76,4 @@ class Wasserstein:
         return (mean.square().sum(1) + root.square().sum((1, 2))) / mean.shape[1]
 
 
-STATISTICS = {"gram": Gram(), "moments": Moments(), "wasserstein": Wasserstein()}
+STATISTICS: dict[str, Gram | Moments | Wasserstein] = {"gram": Gram(), "moments": Moments(), "wasserstein": Wasserstein()}

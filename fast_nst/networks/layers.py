@@ -163,6 +163,8 @@ class ToRGB(nn.Module):
         styles: the rows' names.
     """
 
+    painted: Tensor  # 1 for each row but ``identity``
+
     def __init__(self, inputs: int, channels: int, kernel: int, styles: Sequence[str]) -> None:
         super().__init__()
         self.conv = BorderedConv(inputs, channels, kernel, bias=False)

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -28,7 +29,7 @@ from fast_nst.system.files import SHIPPED
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE_WEIGHTS = SHIPPED / "lite.safetensors"
-LITE_CHANNELS = [24, 24, "M", 48, 48, "M", 96, 96, 96, "M", 192, 192, 192, "M"]
+LITE_CHANNELS: list[int | str] = [24, 24, "M", 48, 48, "M", 96, 96, 96, "M", 192, 192, 192, "M"]
 POOLINGS = ("max", "average")
 
 
@@ -95,13 +96,16 @@ def _lite() -> nn.Module:
     return nn.Sequential(OrderedDict(features=make_layers(LITE_CHANNELS)))
 
 
-_VGG_LAYERS = {
+_VGG_LAYERS: dict[str, Any] = {
     "content_layers": ("relu2_2",),
     "pattern_layers": ("relu2_2", "relu4_2"),  # lines, and what a face or a letter is made of
     "style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
     "style_weights": (0.3, 1.0, 1.4, 1.3),  # relu1_2 is matched first and asks for grain; strokes lie deeper
 }
-_SQUEEZENET_LAYERS = {"content_layers": ("fire3",), "style_layers": ("relu1", "fire3", "fire5", "fire7")}
+_SQUEEZENET_LAYERS: dict[str, Any] = {
+    "content_layers": ("fire3",),
+    "style_layers": ("relu1", "fire3", "fire5", "fire7"),
+}
 ARCHITECTURES: dict[str, Architecture] = {
     "vgg16": Architecture(models.vgg16, _vgg_paths((2, 2, 3, 3, 3)), models.VGG16_Weights.IMAGENET1K_V1, **_VGG_LAYERS),
     "vgg19": Architecture(models.vgg19, _vgg_paths((2, 2, 4, 4, 4)), models.VGG19_Weights.IMAGENET1K_V1, **_VGG_LAYERS),
@@ -150,6 +154,9 @@ class LossNetwork(nn.Module):
         UserError: unknown name, layer or pooling; weights that are absent, damaged or of another network.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, name: str = "vgg16", layers: Iterable[str] = (), weights: str | Path | None = None, pooling: str = "max"
     ) -> None:
@@ -170,7 +177,8 @@ class LossNetwork(nn.Module):
     def forward(self, images: Tensor, layers: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Features of ``images`` (B, 3, H, W) in [0, 1] at ``layers`` (default: all asked for), name -> (B, C, h, w)."""
         wanted = set(self.layers if layers is None else layers)
-        features, x = {}, self.normalized(images)
+        x = self.normalized(images)
+        features: dict[str, Tensor] = {}
         for name, module in self.chain.items():
             if len(features) == len(wanted):
                 break
@@ -223,7 +231,7 @@ def check_image_size(name: str, layers: Iterable[str], height: int, width: int, 
     )
 
 
-def _fits(chain: nn.Module, height: int, width: int) -> bool:
+def _fits(chain: nn.ModuleDict, height: int, width: int) -> bool:
     x = torch.empty(1, 3, height, width, device="meta")
     try:
         for module in chain.values():

@@ -22,6 +22,8 @@ class StyledNetwork(nn.Module):
         UserError: no such style, or a strength out of range.
     """
 
+    weights: Tensor
+
     def __init__(self, network: TransformerNet, style: str | None = None, strength: float = 1.0) -> None:
         super().__init__()
         in_range("strength", strength, 0, MAX_STRENGTH)

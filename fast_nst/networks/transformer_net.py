@@ -23,7 +23,7 @@ thin frame along mirrored borders); no fractional strides and no tanh at the end
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +113,7 @@ class DeepNet(FastNet):
 class Preset(NamedTuple):
     """A kind of network: what builds it from a width and the rows' names, and the widths that it can have."""
 
-    build: Callable[[int, Sequence[str]], nn.Module]
+    build: Callable[[int, Sequence[str]], FastNet | JohnsonNet]
     width: int  # by default
     multiple: int  # of which a width has to be
     trunk_values: int  # weights of the residual blocks, in squares of the width
@@ -148,7 +148,7 @@ class TransformerNet(nn.Module):
         if not (1 <= width <= MAX_WIDTH and width % kind.multiple == 0):
             needed = f"a multiple of {kind.multiple} up to {MAX_WIDTH}"
             raise UserError(f"width of preset {preset} needs to be {needed}, got {width}")
-        self.config = {"preset": preset, "width": width, "styles": checked_names(styles)}
+        self.config: dict[str, Any] = {"preset": preset, "width": width, "styles": checked_names(styles)}
         self.net = kind.build(width, self.styles)
 
     @property
@@ -183,9 +183,9 @@ class TransformerNet(nn.Module):
             strengths: (B,) or one for all; 0 is the photograph, 1 the style, more exaggerates it.
             like: a tensor on the device to use.
         """
-        strengths = torch.as_tensor(strengths).expand(len(rows)).tolist()
+        numbers = torch.as_tensor(strengths).expand(len(rows)).tolist()
         names = [self.styles[row] for row in torch.as_tensor(rows).tolist()]
-        weights = [row_weights(name, strength, self.styles) for name, strength in zip(names, strengths, strict=True)]
+        weights = [row_weights(name, strength, self.styles) for name, strength in zip(names, numbers, strict=True)]
         return torch.tensor(weights, dtype=torch.float32).to(like.device)
 
     def recolor(self, row: int, change: Tensor, offset: Tensor) -> None:

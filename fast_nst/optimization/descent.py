@@ -139,7 +139,10 @@ class Descent:
             size = self.picture.numel() * FIRST_STEP * self.step_scale if first else self.learning_rate
             self.optimizer.param_groups[0]["lr"] = size
         self.picture.grad = self.gradient / self.gradient_scale
-        self.optimizer.step(lambda: self.terms.total / self.gradient_scale)
+        self.optimizer.step(self._scaled_total)
+
+    def _scaled_total(self) -> Any:
+        return self.terms.total / self.gradient_scale
 
     def _project_step(self, before: Tensor) -> None:
         """Clamp the picture to [0, 1], and let L-BFGS learn from the clamped step from ``before``.
@@ -180,7 +183,7 @@ def optimizer_of(name: str, picture: Tensor, learning_rate: float, history: int)
     return torch.optim.LBFGS([picture], max_iter=1, history_size=history, tolerance_grad=0, tolerance_change=0)
 
 
-def optimize(objective: Objective, start: Tensor, steps: int = 300, until: float = -math.inf, **options: object) -> Descent:
+def optimize(objective: Objective, start: Tensor, steps: int = 300, until: float = -math.inf, **options: Any) -> Descent:
     """Descend for ``steps`` iterations, or until the objective is at most ``until``; ``options`` are those of Descent.
 
     Returns:

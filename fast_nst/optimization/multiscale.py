@@ -40,6 +40,9 @@ class Optimization:
         UserError: anything wrong with the settings, the pictures or the weights.
     """
 
+    descent: Descent
+    loss: ImageLoss
+
     def __init__(
         self, settings: OptimizeSettings, sources: Sources | None = None, network: LossNetwork | None = None
     ) -> None:
@@ -96,7 +99,9 @@ class Optimization:
         picture = self._picture()
         if self.settings.colors != "luminance":
             return picture
-        return with_colors_of(picture, resized(self.sources.photo, picture.shape[-2:]).to(picture.device))
+        assert self.sources.photo is not None  # as the settings ask for one
+        photo = resized(self.sources.photo, (picture.shape[-2], picture.shape[-1]))
+        return with_colors_of(picture, photo.to(picture.device))
 
     def pixels(self) -> np.ndarray:
         """``result`` as uint8 RGB (H, W, 3)."""
@@ -134,7 +139,7 @@ class Optimization:
 
     def _enter(self, scale: int, picture: Tensor) -> None:
         """Begin a scale with ``picture``."""
-        self.descent = self.loss = None  # two scales are never in memory at once
+        self.descent = self.loss = None  # type: ignore[assignment]  # two scales are never in memory at once
         self.scale, self.loss = scale, self._loss_at(self.sizes[scale])
         self.descent = Descent(self.loss, picture.to(self.device), **_descent_options(self.settings))
 
@@ -162,8 +167,8 @@ class Optimization:
 
     def _steps_left(self, label: str) -> Iterator[LossTerms]:
         """Make all steps that are left, under a bar that shows the terms of the objective."""
-        options = {"total": self.total_steps, "initial": self.iteration, "disable": not self.settings.progress}
-        with tqdm(desc=escape_name(label) or None, **options) as bar:
+        hidden, name = not self.settings.progress, escape_name(label) or None
+        with tqdm(desc=name, total=self.total_steps, initial=self.iteration, disable=hidden) as bar:
             while not self.finished:
                 terms = self.step()
                 shown = {name: f"{float(value):.3g}" for name, value in terms._asdict().items() if name != "structure"}

@@ -52,8 +52,9 @@ class Sources:
         styles = [to_tensor(np.asarray(resize_long_side(style, long_side)))[None] for style in self.styles]
         if self.settings.colors == "style":
             return styles
-        recolor = gray_like if self.settings.colors == "luminance" else match_colors
-        return [recolor(style, resized(self.photo, size)) for style in styles]
+        assert self.photo is not None  # as the settings ask for one
+        photo, recolor = resized(self.photo, size), gray_like if self.settings.colors == "luminance" else match_colors
+        return [recolor(style, photo) for style in styles]
 
     def masks_at(self, size: tuple[int, int]) -> list[Tensor | None]:
         """The masks (H, W) in [0, 1]."""
@@ -71,10 +72,13 @@ class Sources:
             case "gaussian":
                 return (0.5 + 0.25 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
             case "content":
-                return self.photo_at(size)
+                photo = self.photo_at(size)
+                assert photo is not None  # as the settings ask for one
+                return photo
             case "style":
                 style = self.styles_at(size)[0]
                 return torch.nn.functional.interpolate(style, size, mode="bicubic", antialias=True).clamp(0, 1)
+        assert self.start is not None  # a picture's file
         return resized(self.start, size)
 
     def check_sizes(self) -> None:
@@ -176,9 +180,9 @@ def _open(path: str, opened: Opened) -> Image.Image:
     return opened[path]
 
 
-def _mask(path: str, photo: Image.Image, opened: Opened) -> Image.Image:
+def _mask(path: str, photo: Image.Image | None, opened: Opened) -> Image.Image:
     mask = _open(path, opened)
-    if mask.size != photo.size:
+    if photo is not None and mask.size != photo.size:
         sizes = [f"{image.width}x{image.height}" for image in (mask, photo)]
         raise UserError(f"the mask {path} has {sizes[0]} pixels, the photograph {sizes[1]}; make them equal")
     if mask.getextrema() == ((0, 0),) * 3:

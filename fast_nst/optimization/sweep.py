@@ -92,6 +92,7 @@ def _axis(name: str | None, values: list[Any], labels: list[str]) -> Iterator[tu
     """(label, settings) of every row or column."""
     if not name:
         yield "", {}
+        return
     for index, value in enumerate(values):
         changes = _parsed(value if isinstance(value, dict) else {name: value})
         yield labels[index] if labels else f"{name} {_shown(changes.get(name, value))}", changes

@@ -57,7 +57,8 @@ def newest_whole(folder: RunFolder, say: Callable[[str], None] = to_stderr) -> t
     Raises:
         UserError: there are some, and none is whole.
     """
-    newest, damaged = None, []
+    newest: tuple[Path, dict[str, Any]] | None = None
+    damaged: list[str] = []
     for path in folder.checkpoints():
         if newest and step_of(path) <= _step(newest[1]):
             break  # last.ckpt is as far
@@ -68,10 +69,10 @@ def newest_whole(folder: RunFolder, say: Callable[[str], None] = to_stderr) -> t
             newest = path, content
     if damaged and not newest:
         raise UserError(f"no checkpoint in {folder.path} is whole ({', '.join(damaged)}); start again with --overwrite")
-    if damaged:
-        say(f"{', '.join(damaged)} damaged, passed over: going on from {newest[0].name}")
     if not newest:
         say(f"no checkpoint in {folder.path} yet: starting from the beginning")
+    elif damaged:
+        say(f"{', '.join(damaged)} damaged, passed over: going on from {newest[0].name}")
     return newest
 
 

@@ -142,7 +142,7 @@ def moments_schema(optimizer: torch.optim.Optimizer) -> Check:
     return entries(shapes, shapes)
 
 
-def lbfgs_schema(optimizer: torch.optim.LBFGS, like: Tensor) -> dict:
+def lbfgs_schema(optimizer: torch.optim.Optimizer, like: Tensor) -> dict:
     """The state of L-BFGS on the one parameter ``like``: nothing, or its pairs of steps and gradients."""
     flat, scalar = tensor_like(like.flatten()), either(tensor_like(torch.tensor(0.0)), number())
     (group,), pairs = optimizer.state_dict()["param_groups"], optimizer.param_groups[0]["history_size"]
@@ -157,7 +157,7 @@ def lbfgs_schema(optimizer: torch.optim.LBFGS, like: Tensor) -> dict:
 def schedule_schema(schedule: torch.optim.lr_scheduler.LRScheduler, step: int) -> Check:
     """The state of a schedule after at most ``step`` steps; its options are those of ``schedule``."""
     own = schedule.state_dict()
-    wanted = {"last_epoch": whole(0, step), "_step_count": whole(0, step + 1)}
+    wanted: dict[str, Any] = {"last_epoch": whole(0, step), "_step_count": whole(0, step + 1)}
     wanted |= {"_last_lr": [number(0, 1e6) for _ in own["_last_lr"]]}
     return _within(own, wanted)
 

@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
@@ -21,6 +23,9 @@ from fast_nst.imaging.images import save_image
 from fast_nst.imaging.sheets import contact_sheet
 from fast_nst.runs.state_schema import MOST, Misfit, entries, number, whole
 from fast_nst.system.files import write_text
+
+if TYPE_CHECKING:
+    from fast_nst.training.module import StyleTransferModule
 
 FIRST_PREVIEW, PREVIEW_PAUSE = 8.0, 60.0  # seconds
 JUDGED = 2  # pictures of a preview whose losses are logged
@@ -42,14 +47,14 @@ class Previews(pl.Callback):
         self.due = time.monotonic() + FIRST_PREVIEW
 
     @rank_zero_only
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         step = trainer.global_step
         if time.monotonic() > self.due if self.every is None else step % self.every == 0:
             self.draw(module, f"step={step:06d}.png")
             self.log_losses(module)
             self.due = time.monotonic() + PREVIEW_PAUSE
 
-    def draw(self, module: pl.LightningModule, name: str) -> Path:
+    def draw(self, module: StyleTransferModule, name: str) -> Path:
         """Write the grid of the present network to ``name`` in the folder."""
         cells = []
         for pair in range(max(len(self.photos), len(module.rows))):  # every photograph and every style at least once
@@ -59,11 +64,11 @@ class Previews(pl.Callback):
         sheet = contact_sheet([cells[i : i + 4] for i in range(0, len(cells), 4)], cell=320)
         self.folder.mkdir(exist_ok=True)
         save_image(sheet, self.folder / name)
-        if module.logger is not None:
+        if isinstance(module.logger, TensorBoardLogger):
             module.logger.experiment.add_image("preview", sheet, module.global_step, dataformats="HWC")
         return self.folder / name
 
-    def log_losses(self, module: pl.LightningModule) -> None:
+    def log_losses(self, module: StyleTransferModule) -> None:
         """Add the mean terms of the first pictures to TensorBoard's curves."""
         if module.logger is None:
             return
@@ -87,12 +92,13 @@ class Record(pl.Callback):
         self.images_per_step, self.seconds, self.photos = images_per_step, 0.0, 0
         self.losses: dict[str, Tensor] = {}
         self.precision = ""
-        self._rate, self._last = None, None
+        self._rate: float | None = None
+        self._last: float | None = None
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         self.precision = str(trainer.precision)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, *_: object) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         images = self.images_per_step * trainer.world_size
         self.photos += images
         for name, value in outputs["terms"].items():
@@ -113,7 +119,7 @@ class Record(pl.Callback):
         losses = {name: float(value) for name, value in self.losses.items()}
         return {"seconds": self.seconds, "photos": self.photos, "losses": losses}
 
-    def schema(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> dict:
+    def schema(self, trainer: pl.Trainer, module: StyleTransferModule, step: int) -> dict:
         return {"seconds": number(0, MOST), "photos": whole(), "losses": entries(number(finite=False), module.term_names)}
 
     def load_state_dict(self, state: dict) -> None:
@@ -170,7 +176,7 @@ class SkippedFiles(pl.Callback):
             self.photos.faults.copy_(torch.maximum(self.photos.faults, state["faults"].cpu()))
 
 
-def _faults(value: object, at: str) -> Tensor:
+def _faults(value: Any, at: str) -> Tensor:
     known = isinstance(value, Tensor) and value.dtype == torch.uint8 and value.ndim == 1
     if not known or (len(value) and int(value.max()) >= len(Fault)):
         raise Misfit(f"{at} is no list of the photographs' faults")

@@ -39,8 +39,9 @@ class StylePictures(pl.Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        for name, pixels in self.styles.items() if isinstance(trainer.logger, TensorBoardLogger) else ():
-            trainer.logger.experiment.add_image(f"style/{name}", pixels, trainer.global_step, dataformats="HWC")
+        logger = trainer.logger
+        for name, pixels in self.styles.items() if isinstance(logger, TensorBoardLogger) else ():
+            logger.experiment.add_image(f"style/{name}", pixels, trainer.global_step, dataformats="HWC")
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -48,7 +49,7 @@ class Student(nn.Module):
             self.register_buffer(f"deviation_{name}", deviation)
         self.convolutions, self.norms = nn.ModuleDict(), nn.ModuleDict()
         self.steps = [name for name in ARCHITECTURES["lite"].paths if name != "pool4"]
-        widths = iter(width for width in LITE_CHANNELS if width != "M")
+        widths = iter(width for width in LITE_CHANNELS if isinstance(width, int))
         channels, self.heads = 3, nn.ModuleDict()
         for name in self.steps:
             if name.startswith("conv"):
@@ -75,10 +76,13 @@ class Student(nn.Module):
     @torch.no_grad()
     def folded(self) -> dict[str, Tensor]:
         """The state dict of ``lite``: each convolution with its batch norm folded in, in torchvision's keys."""
-        state = {}
+        state: dict[str, Tensor] = {}
         for name, convolution in self.convolutions.items():
-            fused = fuse_conv_bn_eval(convolution.eval(), self.norms[name].eval())
+            norm = self.norms[name]
+            assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            fused = fuse_conv_bn_eval(convolution.eval(), norm.eval())
             path = ARCHITECTURES["lite"].paths[name]
+            assert fused.bias is not None  # the norm's shift
             state |= {f"{path}.weight": fused.weight, f"{path}.bias": fused.bias}
         return state
 
@@ -88,6 +92,7 @@ class DistillationModule(pl.LightningModule):
 
     def __init__(self, teacher: LossNetwork, student: Student, steps: int, learning_rate: float, gram_weight: float) -> None:
         super().__init__()
+        self.teacher: LossNetwork
         self.__dict__["teacher"] = teacher  # frozen: neither saved nor trained
         self.steps = steps
         self.learning_rate, self.gram_weight = learning_rate, gram_weight
@@ -102,7 +107,7 @@ class DistillationModule(pl.LightningModule):
         grams = [_gram_distance(estimates[name], targets[name]) for name in targets if self.gram_weight]
         return sum(distances.values()) + self.gram_weight * sum(grams)
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.student.parameters(), self.learning_rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, self.learning_rate, total_steps=self.steps + 1, pct_start=0.1
@@ -132,7 +137,7 @@ def correlations(teacher: LossNetwork, student: Student, photos: Photos, count: 
     sums = {name: torch.zeros(6, dtype=torch.float64) for name in LAYERS}
     for index in range(count):
         image = photos[index][None]
-        estimates = student((image - teacher.mean) / teacher.std)
+        estimates = student(teacher.normalized(image))
         for name, target in teacher(image).items():
             a, b = estimates[name].double().flatten(), target.double().flatten()
             sums[name] += torch.stack([torch.tensor(float(len(a))), a.sum(), b.sum(), a @ a, b @ b, a @ b])

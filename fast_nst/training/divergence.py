@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -26,6 +26,10 @@ from torch.nn.utils import get_total_norm
 
 from fast_nst.errors import UserError
 from fast_nst.runs.state_schema import Misfit, either, entries, flag, moments_schema, number, several, tensor_like, whole
+from fast_nst.training.resume_state import callbacks_in
+
+if TYPE_CHECKING:
+    from fast_nst.training.module import StyleTransferModule
 
 CHECK_EVERY, SNAPSHOT_EVERY = 10, 50  # steps
 SIGNS = ("weights", "objective", "flat", "outside", "lost")
@@ -142,7 +146,7 @@ class DivergenceGuard(pl.Callback):
     def __init__(self, every: int) -> None:
         self.every, self.step, self.rollbacks, self.kept = every, 0, 0, ""
         self.detector, self._saved = DivergenceDetector(), False
-        self.good: dict[str, Any] | None = None
+        self.good: dict[str, Any] = {}  # network, optimizer and averages at the last healthy check
         self.rows: list[Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -151,15 +155,15 @@ class DivergenceGuard(pl.Callback):
             self.kept = str(trainer.ckpt_path)
         elif trainer.ckpt_path and self.kept:
             self.kept = str(Path(trainer.ckpt_path).with_name(self.kept))
-        if self.good is None:
+        if not self.good:
             self._keep(trainer, module, get_total_norm(module.parameters()).item())
         if not self.detector.weights:  # a resumed run knows those of its last checks
             self.detector.start_from(self.good["weights"])
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, batch: Tensor, *_) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, *_: Any) -> None:
         self.rows.append(_row(module, outputs["terms"]))
         if self._saved and trainer.checkpoint_callback:
-            self.kept, self._saved = trainer.checkpoint_callback.best_model_path, False
+            self.kept, self._saved = getattr(trainer.checkpoint_callback, "best_model_path", ""), False
         if trainer.global_step == self.step:
             return  # gradients are being gathered over several batches
         self.step = trainer.global_step
@@ -171,7 +175,7 @@ class DivergenceGuard(pl.Callback):
         if checking:
             self.rows.clear()
 
-    def _act(self, trainer: pl.Trainer, module: pl.LightningModule, stats: Stats, wrong: str | None) -> None:
+    def _act(self, trainer: pl.Trainer, module: StyleTransferModule, stats: Stats, wrong: str | None) -> None:
         if wrong is not None:
             self._roll_back(trainer, module, wrong)
         elif self.detector.is_healthy and (self.step % SNAPSHOT_EVERY == 0 or self.step % self.every == 0):
@@ -191,7 +195,7 @@ class DivergenceGuard(pl.Callback):
         state["averages"] = [average.state_dict() for average in _averages(trainer)]
         self.good = {"step": self.step, "weights": weights, **deepcopy(state)}
 
-    def _roll_back(self, trainer: pl.Trainer, module: pl.LightningModule, wrong: str) -> None:
+    def _roll_back(self, trainer: pl.Trainer, module: StyleTransferModule, wrong: str) -> None:
         if self.rollbacks == ROLLBACKS:
             raise UserError(
                 f"the training diverged again at step {self.step}, after {ROLLBACKS} rollbacks: {wrong}; start anew with "
@@ -209,7 +213,7 @@ class DivergenceGuard(pl.Callback):
                 file=sys.stderr,
             )
 
-    def _restore(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def _restore(self, trainer: pl.Trainer, module: StyleTransferModule) -> None:
         good, optimizer = deepcopy(self.good), trainer.optimizers[0]
         module.load_state_dict(good["network"])
         optimizer.load_state_dict({"state": good["optimizer"], "param_groups": optimizer.state_dict()["param_groups"]})
@@ -229,19 +233,19 @@ class DivergenceGuard(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The state that a resumed run needs; the good one only where it is not the checkpoint's own."""
-        good = None if self.good is None or self.good["step"] == self.step else self.good
+        good = None if not self.good or self.good["step"] == self.step else self.good
         rows = torch.stack(self.rows).cpu() if self.rows else None
         kept = Path(self.kept).name  # the folder may be another one by then
         signs = {SAVED_NAMES.get(name, name): value for name, value in asdict(self.detector).items()}
         return {"rollbacks": self.rollbacks, "kept": kept, "signs": signs, "good": good, "rows": rows}
 
-    def schema(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> dict[str, Any]:
+    def schema(self, trainer: pl.Trainer, module: StyleTransferModule, step: int) -> dict[str, Any]:
         """The names and shapes of ``state_dict`` in this run, at ``step``."""
         weights, loose = module.state_dict(), number(finite=False)
         average = {f"module.{name}": value for name, value in weights.items()} | {
             "n_averaged": tensor_like(torch.tensor(0), 0)
         }
-        averages = [average for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+        averages = [average for callback in callbacks_in(trainer) if isinstance(callback, WeightAveraging)]
         moments = moments_schema(module.configure_optimizers()["optimizer"])
         good = {"step": whole(0, step), "weights": loose, "network": weights, "optimizer": moments, "averages": averages}
         floats = dict.fromkeys(("best", "first_style", "structure"), loose)
@@ -255,13 +259,13 @@ class DivergenceGuard(pl.Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rollbacks, self.kept, self.good = state["rollbacks"], state["kept"], state["good"]
+        self.rollbacks, self.kept, self.good = state["rollbacks"], state["kept"], state["good"] or {}
         names = {saved: name for name, saved in SAVED_NAMES.items()}
         self.detector = DivergenceDetector(**{names.get(name, name): value for name, value in state["signs"].items()})
         self.rows = [] if state["rows"] is None else list(state["rows"])
 
 
-def _row(module: pl.LightningModule, terms: dict[str, Tensor]) -> Tensor:
+def _row(module: StyleTransferModule, terms: dict[str, Tensor]) -> Tensor:
     """Of one step: the total, objective and style under the full style weight, and structure r, shape (4,)."""
     style = terms["style"] / module.style_share()
     return torch.stack([terms["total"], terms["content"] + style, style, terms["structure"]]).float()
@@ -282,4 +286,5 @@ def _checkpoint_name(value: Any, at: str) -> str:
 
 
 def _averages(trainer: pl.Trainer) -> list[torch.nn.Module]:
-    return [callback._average_model for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+    found = [callback._average_model for callback in callbacks_in(trainer) if isinstance(callback, WeightAveraging)]
+    return [average for average in found if average is not None]

@@ -71,7 +71,7 @@ def rescale_kernels(network: TransformerNet) -> None:
         if isinstance(block, ConvNorm):
             factor = math.sqrt(block.conv.out_channels / 3) / block.conv.weight.norm().clamp_min(1e-12)
             for parameter in block.conv.parameters():
-                parameter *= factor
+                parameter.mul_(factor)
 
 
 def add_strong_rows(base: TransformerNet, styles: Sequence[str]) -> TransformerNet:
@@ -143,16 +143,15 @@ def _mixture(
 ) -> Start:
     """The best weights of ``rows`` that were met on the way, and the transport of colors that belongs to them."""
     logits = torch.linspace(1, 0, len(rows)).requires_grad_(True)
-    optimizer, best, least = torch.optim.Adam([logits], MIXING_RATE), None, math.inf
+    optimizer, found = torch.optim.Adam([logits], MIXING_RATE), list[tuple[float, Start]]()
     for _ in range(MIXING_STEPS if len(rows) > 1 else 1):
         weights = torch.zeros(len(base.styles)).index_add(0, torch.tensor(rows), logits.softmax(0))
         loss, change, offset = _style_loss(base, criterion, style, painting, photos, weights)
-        if loss.item() < least or best is None:
-            best, least = Start(weights.detach(), change, offset), loss.item()
+        found.append((loss.item(), Start(weights.detach(), change, offset)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return best
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def _style_loss(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from fast_nst.losses.perceptual import PerceptualLoss
@@ -73,6 +74,7 @@ class StyleTransferModule(pl.LightningModule):
         self.structure_target = StructureTarget(len(self.rows), structure)
         self.rate_factor = 1.0  # of the learning rate; lower after a divergence
 
+    criterion: PerceptualLoss
     checkpoint_schema = {"rate_factor": number(0, 1)}  # what it adds to a checkpoint and takes from one
     term_names = LossTerms._fields
 
@@ -91,7 +93,8 @@ class StyleTransferModule(pl.LightningModule):
         usual = (strengths == self.usual).to(structure.device)
         style = style.to(structure.device)
         if self._processes() > 1:
-            style, structure, usual = (self.all_gather(value).flatten() for value in (style, structure, usual))
+            gather: Callable[[Tensor], Any] = self.all_gather
+            style, structure, usual = (gather(value).flatten() for value in (style, structure, usual))
         self.structure_target.update(style[usual], structure[usual])
 
     def pictures(self, photos: Tensor, network: Network | None = None) -> Tensor:
@@ -156,11 +159,11 @@ class StyleTransferModule(pl.LightningModule):
             return 1.0
         return FIRST_STYLE_SHARE + (1 - FIRST_STYLE_SHARE) * self.global_step / ramp
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         rate, rows = self.settings.learning_rate, {id(table) for table in self.network.style_parameters().values()}
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         shared = [parameter for parameter in trained if id(parameter) not in rows]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [parameter for parameter in shared if parameter.ndim == 4], "use_muon": self.settings.muon},
             {"params": [parameter for parameter in shared if parameter.ndim != 4]},
             {"params": [parameter for parameter in trained if id(parameter) in rows], "lr": rate * self.settings.row_rate},

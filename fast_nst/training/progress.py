@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytorch_lightning as pl
 
@@ -32,7 +32,7 @@ class ProgressLine(pl.Callback):
         self.first, self.begun = trainer.global_step, time.monotonic()
         self.due = self.begun + self.pause
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, *_: object) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         step, now = trainer.global_step, time.monotonic()
         made = step - self.first
         if not trainer.is_global_zero or not made or (now < self.due and step < self.steps):

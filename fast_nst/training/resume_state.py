@@ -89,7 +89,8 @@ def accepted(content: dict[str, Any], trainer: pl.Trainer, module: pl.LightningM
 
 def _accepted(content: dict[str, Any], trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
     step = matched(whole(), content.get("global_step"), "global_step")
-    made, weights = module.configure_optimizers(), module.state_dict()
+    made: Any = module.configure_optimizers()
+    weights = module.state_dict()
     schema = {
         "epoch": whole(0, 1),
         VERSION: _version,
@@ -148,10 +149,15 @@ def _callbacks(value: Any, trainer: pl.Trainer, module: pl.LightningModule, step
     if not isinstance(value, Mapping):
         raise Misfit("callbacks has no entries")
     found = {}
-    for callback in trainer.callbacks:
+    for callback in callbacks_in(trainer):
         if callback.state_key in value and (schema := _schema_of(callback, trainer, module, step)):
             found[callback.state_key] = matched(schema, value[callback.state_key], f"callbacks.{callback.state_key}")
     return found
+
+
+def callbacks_in(trainer: pl.Trainer) -> list[pl.Callback]:
+    """The callbacks of ``trainer``."""
+    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it from another class
 
 
 def _schema_of(callback: pl.Callback, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> Any:

@@ -72,7 +72,7 @@ class StopOnSignal(Checkpoint):
         self.step = trainer.global_step
         self.signals.listen()  # Lightning's handlers would end the run without a checkpoint; it puts back what was before
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, *_: object) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         if trainer.global_step == self.step:
             return  # gradients are being gathered over several batches
         self.step = trainer.global_step
@@ -93,7 +93,8 @@ class RandomStates(pl.Callback):
         self._loaded: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        name, keys, *rest = np.random.get_state()
+        numbers: Any = np.random.get_state()  # a tuple
+        name, keys, *rest = numbers
         return {
             "python": random.getstate(),
             "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],

@@ -25,6 +25,8 @@ class StructureTarget(nn.Module):
         target: structure r to reach, in [0, 1]; None leaves every factor at 1.
     """
 
+    log_factors: Tensor
+
     def __init__(self, styles: int, target: float | None) -> None:
         super().__init__()
         self.target = target
