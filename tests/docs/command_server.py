@@ -24,9 +24,9 @@ sys.exit(int(server.makefile().readline()))
 WITH_TORCH = ("train", "export", "evaluate", "optimize", "sweep", "reconstruct", "style-check")
 SMALLER = {  # what is added to a command's words, so that it takes a moment; the last of two equal options counts
     "stylize": "--threads 1",
-    "train": "--trainer.max_steps 1 --image_size 64 --batch_size 1 --style_size 64 --workers 0 --device cpu",
+    "train": "--steps 1 --minutes null --image_size 64 --batch_size 1 --style_size 64 --workers 0 --device cpu",
     "optimize": "--steps 1 --fine_steps 1 --size 96 --device cpu",
-    "sweep": "--steps 1 --fine_steps 1 --size 48 --device cpu",
+    "sweep": "--steps 1 --fine_steps 1 --size 96 --device cpu",
     "reconstruct": "--steps 1 --size 48 --device cpu",
     "evaluate": "--count 1 --size 64 --iterations 1",
 }
@@ -68,7 +68,9 @@ def exit_code(program: str, words: list[str]) -> int:
 
 
 def needs_torch(program: str, words: list[str]) -> bool:
-    return program == "fast-nst" and bool(words) and words[0] in WITH_TORCH and not LOOKS_ONLY & set(words)
+    first = words[0] if words else ""
+    name = first if program == "fast-nst" else SCRIPTS.get(Path(first).name)
+    return name in WITH_TORCH and not LOOKS_ONLY & set(words)
 
 
 def answer(connection: socket.socket) -> None:
