@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 MODEL, STYLE = SHIPPED / "base.onnx", "great_wave"
 PACKAGES = ("fast_nst", "torch", "torchvision", "numpy", "onnxruntime", "openvino", "pytorch-lightning")
-QUICKSTART = {"base": "base", "finetune": "all", "batch_size": 2, "image_size": 256, "style_size": 448, "workers": 1}
-QUICKSTART_MINUTES = 3.0  # configs/quickstart.yaml
+QUICKSTART = {"base": "many", "finetune": "all", "batch_size": 2, "image_size": 256, "style_size": 448, "workers": 1}
+QUICKSTART_MINUTES = 2.0  # configs/quickstart.yaml
 FINE_TUNING_MINUTES, FINE_TUNING_BATCH = 10.0, 4  # the default length of a training from a base, and usual batches
 ITERATIONS = 100
 PATIENCE = 40.0  # seconds for the optimization of one size

@@ -6,7 +6,7 @@ No heavy import lives here, so that ``fast-nst --help`` is immediate.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from fast_nst.errors import UserError
@@ -151,7 +151,8 @@ class TrainSettings:
         loss_border: pixels along the edge of a crop that do not count in the loss, as its network pads there (none: 16, an
             eighth of image_size at most).
         batch_size: photographs a step, on each device.
-        steps: length of the training (none: 10 minutes, or 4000 steps from scratch).
+        steps: length of the training (none: 10 minutes, or 4000 steps from scratch). With 0, the style is
+            the start that is found in the base within seconds, a first draft.
         minutes: length of the training by the clock instead of steps. The speed is measured over some steps that do not
             count, and the number of steps that follows is written to config.yaml, so that the config repeats the run. With
             resume, the run keeps its number of steps.
@@ -208,9 +209,9 @@ class TrainSettings:
         in_range("structure", self.structure or 0, 0, 1)
         in_range("seed", self.seed, 0, 2**31)
         in_range("workers", self.workers or 0, 0, 256)
-        for name in ("steps", "preview_every", "checkpoint_every"):
+        for name, least in (("steps", 0), ("preview_every", 1), ("checkpoint_every", 1)):
             if getattr(self, name) is not None:
-                in_range(name, getattr(self, name), 1, 10**9)
+                in_range(name, getattr(self, name), least, 10**9)
         if self.minutes is not None:
             in_range("minutes", self.minutes, 0.05, 10**5)
         if self.steps is not None and self.minutes is not None:
@@ -245,3 +246,44 @@ class TrainSettings:
     def border(self) -> int:
         """``loss_border``, or its default."""
         return min(LOSS_BORDER, self.image_size // 8) if self.loss_border is None else self.loss_border
+
+
+@dataclass
+class EachSettings(TrainSettings):
+    """Train a style, or one for each painting of a folder.
+
+    Attributes:
+        each: train a style for each painting in this folder, each into its own run's folder, in the place of one painting;
+            the same command goes on where it was stopped. A table, each.csv, and a sheet, each.png, lie beside the runs.
+        ray: with each, train them as tasks of Ray, several at once, on folders that all machines share; takes an address
+            such as 10.0.0.1:6379, auto for the cluster of this machine, or nothing for one of the command's own.
+        run_cpus: with ray, processor cores of each run.
+        run_gpus: with ray, GPUs of each run; 0.5 lets two runs share one.
+    """
+
+    each: str | None = None
+    ray: bool | str = False
+    run_cpus: int = 1
+    run_gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        in_range("run_cpus", self.run_cpus, 1, 1024)
+        in_range("run_gpus", self.run_gpus, 0, 64)
+        if self.each is None:
+            if self.ray:
+                raise UserError("--ray goes with --each FOLDER; one style over several GPUs is --trainer.devices")
+            return
+        if self.style is not None and self.data is None:
+            self.style, self.data = None, self.style  # fast-nst train --each paintings photos
+        if self.style is not None or self.name is not None:
+            raise UserError("--each takes its paintings, and their names, from the folder; leave out style and --name")
+
+    def check_paths(self) -> None:
+        super().check_paths()
+        if self.each is not None:
+            check_folder(os.path.expanduser(self.each), "folder of paintings", "--each")
+
+    def one(self) -> TrainSettings:
+        """The settings that all runs share."""
+        return TrainSettings(**{one.name: getattr(self, one.name) for one in fields(TrainSettings)})

@@ -23,8 +23,8 @@ from fast_nst.networks.transformer_net import TransformerNet, copy_rows, one_row
 from fast_nst.style_rows import IDENTITY, strong
 
 MIXED = 8  # rows of the base in a mixture, at most
-MIXING_STEPS, MIXING_RATE = 30, 0.2
-RANKING_SIDE, MIXING_SIDE = 96, 160  # pixels a side of the photographs
+MIXING_STEPS, MIXING_RATE = 16, 0.3
+RANKING_SIDE, MIXING_SIDE = 96, 128  # pixels a side of the photographs
 
 
 class Start(NamedTuple):
@@ -109,7 +109,7 @@ def same_style(base: TransformerNet, name: str) -> Start:
 def choose_start(base: TransformerNet, criterion: PerceptualLoss, style: int, painting: Tensor, photos: Tensor) -> Start:
     """The mixture of the base's rows whose pictures, in the painting's colors, come nearest to style picture ``style``.
 
-    The nearest ``MIXED`` rows are found by drawing small photographs in every style; their weights, which are positive and
+    The nearest ``MIXED`` rows are found by drawing a small photograph in every style; their weights, which are positive and
     sum to 1, by some steps of Adam on the style loss.
 
     Args:
@@ -118,7 +118,7 @@ def choose_start(base: TransformerNet, criterion: PerceptualLoss, style: int, pa
         photos: shape (B, 3, H, W), in [0, 1].
     """
     base.eval().requires_grad_(False)
-    small = F.interpolate(photos, size=(RANKING_SIDE, RANKING_SIDE), mode="bilinear", antialias=True, align_corners=False)
+    small = F.interpolate(photos[:1], size=(RANKING_SIDE, RANKING_SIDE), mode="bilinear", antialias=True, align_corners=False)
     nearest = _nearest_rows(base, criterion, style, painting, small)
     larger = F.interpolate(photos, size=(MIXING_SIDE, MIXING_SIDE), mode="bilinear", antialias=True, align_corners=False)
     start = _mixture(base, criterion, style, painting, larger, nearest)

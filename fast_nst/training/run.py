@@ -194,7 +194,7 @@ def _fit(
         last = getattr(trainer.checkpoint_callback, "best_model_path", None) or path or "none yet"
         raise UserError(f"{error}; last checkpoint: {last}") from error
     steps = settings.steps or 0
-    if first >= steps:
+    if path and first >= steps:
         module.load_state_dict(saved["state_dict"])  # no step was left; of an average, fit has loaded what it is made of
     made = max(first, trainer.global_step)
     _print_early_end(made, first, steps)

@@ -277,6 +277,19 @@ def test_fine_tuning_all_keeps_the_new_style_alone(tiny_settings, tiny_base, wit
     assert not torch.allclose(mine.net.merge.conv.weight, base.net.merge.conv.weight, atol=1e-4)
 
 
+def test_no_steps_leave_the_start_and_a_run_goes_on_from_there(tiny_settings, tiny_base, without_export):
+    settings = {**tiny_settings, "base": str(tiny_base)}
+    draft = train(TrainSettings(**{**settings, "steps": 0}, name="draft"))
+    assert (draft.card["steps"], draft.card["photographs_seen"]) == (0, 0) and draft.picture.is_file()
+    kept = load_network(tiny_base).net.merge.conv.weight
+    found = load_network(draft.folder.path).net.merge.conv.weight
+    torch.testing.assert_close(found / found.norm(), kept / kept.norm())
+    train(TrainSettings(**{**settings, "steps": 4}, name="draft", resume=True))
+    whole = train(TrainSettings(**{**settings, "steps": 4}, name="whole_of_four"))
+    ends = [read_checkpoint(run.folder.last)["state_dict"] for run in (draft, whole)]
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
 @pytest.fixture()
 def noisy_base() -> TransformerNet:
     """A base with a style that is flat and one that returns the photograph."""
