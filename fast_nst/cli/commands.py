@@ -328,8 +328,8 @@ COMMANDS = {
         ("shell",),
         (),
         (
-            "source <(fast-nst completion bash)                               # in ~/.bashrc",
-            "fast-nst completion fish > ~/.config/fish/completions/fast-nst.fish",
+            "fast-nst completion bash        # in ~/.bashrc: source <(fast-nst completion bash)",
+            "fast-nst completion fish        # into ~/.config/fish/completions/fast-nst.fish",
         ),
     ),
     "distill": Command(

@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -390,3 +391,13 @@ def test_help_needs_no_torch():
     heavy = "{'torch', 'lightning', 'PIL', 'numpy'}"
     code = f"import sys; from fast_nst.cli.main import main; main(['--help']); assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(("rate", "told"), [(None, "trained mine in 3 s\n"), (2.5, "trained mine in 3 s at 2.5 images/s\n")])
+def test_a_training_tells_its_rate_if_it_has_one(rate, told, capsys, monkeypatch, tmp_path):
+    losses = {"content": 1.0, "style": 2.0, "structure": 0.5}
+    card = {"name": "mine", "seconds": 3.0, "images_per_second": rate, "preview_losses": losses}
+    run = SimpleNamespace(card=card, preview=tmp_path, folder=SimpleNamespace(onnx=tmp_path, path=tmp_path))
+    monkeypatch.setitem(sys.modules, "fast_nst.training.run", SimpleNamespace(train=lambda settings: run))
+    commands.train(TrainSettings())
+    assert told in capsys.readouterr().out

@@ -223,10 +223,11 @@ def test_more_total_variation_weight_makes_a_smoother_picture(settings):
         (["--loss_network", "vgg16", "--loss_weights", "absent.pth"], "no weight file at absent.pth"),
         (["--resume"], "nothing to resume"),
         (["--device", "cuda"], "needs a GPU"),
+        (["--device", "mps"], "needs a GPU"),
     ],
 )
 def test_a_mistake_is_one_line_before_any_work(flags, message, files, capsys, tmp_path, monkeypatch):
-    if flags == ["--device", "cuda"] and torch.cuda.is_available():
+    if "needs a GPU" in message and {"cuda": torch.cuda, "mps": torch.backends.mps}[flags[1]].is_available():
         pytest.skip("there is a GPU here")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Descent, "step", lambda self: pytest.fail("work was begun"))
