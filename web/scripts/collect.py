@@ -54,22 +54,30 @@ def save(name: str, suffix: str, content: bytes) -> str:
 
 
 def encoded(image: Image.Image, kind: str, quality: int) -> bytes:
+    """The bytes of an image file of a kind."""
     buffer = io.BytesIO()
     image.save(buffer, kind, quality=quality, method=6) if kind == "WEBP" else image.save(buffer, kind, quality=quality)
     return buffer.getvalue()
 
 
 def model_entry(path: Path) -> dict[str, Any]:
+    """A model's file, copied, and its rows."""
     _, signature = read_model(path)
     file = save(path.stem, path.suffix, path.read_bytes())
     return {"id": path.stem, "file": file, "rows": signature.rows}
 
 
 def style_entry(style: Style, photo: Image.Image) -> dict[str, Any]:
+    """A style with its credits and a thumbnail, which its model draws from ``photo``."""
     drawn = Image.fromarray(Stylizer(style.name, threads=1)(np.asarray(photo)))
     small = drawn.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     about = {key: getattr(style, key) for key in ("title", "painter", "year", "license", "row")}
-    return {"id": style.name, **about, "model": style.model.stem, "thumbnail": save(style.name, ".webp", encoded(small, "WEBP", 78))}
+    return {
+        "id": style.name,
+        **about,
+        "model": style.model.stem,
+        "thumbnail": save(style.name, ".webp", encoded(small, "WEBP", 78)),
+    }
 
 
 def main() -> None:

@@ -143,14 +143,10 @@ const camera = new Camera(async (bitmap) => {
 });
 
 async function toggleCamera(): Promise<void> {
-  if (camera.on) {
-    stopCamera();
-    redraw();
-    return;
-  }
+  if (camera.on) return endCamera();
   work({ doing: "Waiting for the camera" });
   try {
-    shape(...(await camera.start()));
+    shape(...(await camera.start(endCamera)));
     showCamera(true);
     say("Live");
     await camera.run();
@@ -158,6 +154,12 @@ async function toggleCamera(): Promise<void> {
     stopCamera();
     complain(error);
   }
+}
+
+/** Back to the photograph. */
+function endCamera(): void {
+  stopCamera();
+  redraw();
 }
 
 async function takePhoto(): Promise<void> {
@@ -172,8 +174,7 @@ function stopCamera(): void {
 }
 
 function showCamera(live: boolean): void {
-  cameraButton.setAttribute("aria-pressed", String(live));
-  cameraButton.textContent = live ? "Stop" : "Camera";
+  cameraButton.textContent = live ? "Stop the camera" : "Camera";
   snapButton.hidden = !live;
   saveButton.disabled = live || !photo;
   showLive(live);

@@ -19,10 +19,10 @@ export class Camera {
     return this.stream !== undefined;
   }
 
-  /** Start; gives the width and height of its pictures. */
-  async start(): Promise<[number, number]> {
+  /** Start; gives the width and height of its pictures. `lost` is called if the camera is taken away. */
+  async start(lost: () => void): Promise<[number, number]> {
     this.stream = await open();
-    this.stream.getVideoTracks()[0].addEventListener("ended", () => this.stop());
+    this.stream.getVideoTracks()[0].addEventListener("ended", lost);
     video.srcObject = this.stream;
     await video.play();
     return [video.videoWidth, video.videoHeight];
@@ -32,12 +32,18 @@ export class Camera {
   async run(): Promise<void> {
     while (this.stream) {
       const start = performance.now();
-      await this.draw(await this.frame(this.side));
-      const share = Math.sqrt(WANTED / (performance.now() - start));
-      const next = Math.round((this.side * Math.min(1.25, Math.max(0.7, share))) / 16) * 16;
-      this.side = Math.min(SIDES.most, Math.max(SIDES.least, next));
+      const frame = await this.frame(this.side).catch(() => undefined); // none if it was stopped just now
+      if (frame) await this.draw(frame);
+      this.adapt(performance.now() - start);
       await new Promise(requestAnimationFrame);
     }
+  }
+
+  /** Larger pictures after a quick one, smaller ones after a slow one. */
+  private adapt(milliseconds: number): void {
+    const factor = Math.min(1.25, Math.max(0.7, Math.sqrt(WANTED / milliseconds)));
+    const side = Math.round((this.side * factor) / 16) * 16;
+    this.side = Math.min(SIDES.most, Math.max(SIDES.least, side));
   }
 
   /** The picture of now as a file. */

@@ -20,7 +20,9 @@ const models = new Map<string, Promise<Model>>();
 const handlers: Handlers = {
   async start(argument) {
     ({ catalog, folder } = argument);
-    return { threads: configure() };
+    const threads = configure();
+    void model(catalog.styles[0].model); // loads while the visitor looks around
+    return { threads };
   },
 
   async open({ file, name }) {
