@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SOAK = Path(__file__).parents[1] / "benchmarks" / "soak.py"
 
 
+@pytest.mark.full
 def test_many_pictures_in_one_process_leave_nothing_behind(tmp_path):
     command = [sys.executable, SOAK, "--quick", "--threads", "1", "--output", tmp_path]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -117,6 +117,7 @@ def resumed(arguments: list[str]) -> list[str]:
     return [*arguments, "--resume"] if folder_of(arguments).exists() else arguments
 
 
+@pytest.mark.full
 def test_a_run_killed_at_random_ends_with_the_weights_of_one_that_was_not(forks, config, uninterrupted):
     begun, random_moments = time.monotonic(), random.Random(0)
     average = {"optimizer": {"average": 0.9}}

@@ -519,6 +519,7 @@ def two_processes(tiny_settings: dict, tmp_path: Path) -> Iterator[Callable[...,
         process.kill()
 
 
+@pytest.mark.full
 def test_two_processes_train_together(two_processes, tmp_path):
     process = two_processes()
     told = process.communicate(timeout=300)[1]
