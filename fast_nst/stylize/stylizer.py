@@ -133,8 +133,6 @@ class Stylizer:
                 progress(len(results), len(pictures))
         return results if isinstance(picture, list | tuple) else results[0]
 
-    def batch_size_for(self, height: int, width: int) -> int:
-        """Number of pictures of a size to draw at once for speed: several on an accelerator, one on a processor.
     def with_style(self, style: str | Path) -> Stylizer:
         """The same with another style; a model that draws both is loaded once."""
         other = copy.copy(self)
@@ -142,6 +140,8 @@ class Stylizer:
         other._find_parts({part.path: part.model for part in self.parts})
         return other
 
+    def batch_size_for(self, height: int, width: int) -> int:
+        """Number of pictures of a size to draw at once for speed: several on an accelerator, one on a processor.
 
         There, batches of 4 and 8 took 6 to 12 % longer a picture (onnxruntime, one thread, 256 x 256 and 512 x 512).
         """
