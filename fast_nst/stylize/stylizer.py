@@ -86,12 +86,12 @@ class Stylizer:
         check_stroke_size(self.stroke_size)
         if self.tile not in TILE:
             raise unknown("tile", self.tile, TILE)
-        models = {"threads": self.threads, "engine": self.engine, "provider": self.provider}
-        parts = plan_blend(parse_blend(str(self.style)))
         self._find_parts({})
 
     def _find_parts(self, loaded: dict[Path, Model]) -> None:
         """Set ``parts``, with the models that are ``loaded`` already, by path."""
+        models = {"threads": self.threads, "engine": self.engine, "provider": self.provider}
+        parts = plan_blend(parse_blend(str(self.style)))
         found = [_Part(part, self.strength, self.tile, models, loaded.get(part.model)) for part in parts]
         object.__setattr__(self, "parts", found)
 
@@ -212,6 +212,7 @@ class _Part:
     Args:
         part: which model and rows.
         models: arguments of ``Model``.
+        loaded: the model, where it is loaded already.
     """
 
     def __init__(self, part: Part, strength: float, tile: str, models: dict[str, Any], loaded: Model | None = None) -> None:
@@ -224,7 +225,6 @@ class _Part:
     def check_memory(self, size: tuple[int, int]) -> None:
         """Raise a UserError if pictures of ``size`` are too large to be drawn whole, and must be."""
         if size[0] * size[1] > MAX_PIXELS and self.tile == "never":
-        loaded: the model, where it is loaded already.
             megapixels = size[0] * size[1] / 1e6
             raise UnfitPicture(
                 f"has {megapixels:.0f} megapixels, at most {MAX_PIXELS / 1e6:.0f} fit in memory at once; "
