@@ -41,7 +41,11 @@ LONG = {  # pages of trainings, or of more than a minute, which are pasted by py
     "train.md": "trains eight times",
     "tutorial.md": "trains twice and exports",
 }
-ELSEWHERE = {"cluster.md", "app.md", "page.md"}  # their own tests run their commands: tests/cluster, tests/app, tests/web
+ELSEWHERE = {  # pages that are not pasted
+    "app.md": "starts an app, which Ctrl-C ends",
+    "cluster.md": "starts clusters; tests/cluster runs its local examples",
+    "page.md": "builds with Node; tests/web runs the page",
+}
 LEFT_OUT = {  # lines that hold these words, and Python that does
     "--camera": "takes a camera",
     "fast-nst engines": "times every engine for half a minute",
