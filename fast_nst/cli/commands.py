@@ -20,19 +20,21 @@ from fast_nst.settings.evaluate import EvaluateSettings
 from fast_nst.settings.export import ExportSettings
 from fast_nst.settings.optimize import OptimizeSettings, ReconstructSettings, SweepSettings
 from fast_nst.settings.stylize import StylizeSettings
-from fast_nst.settings.train import TrainSettings
+from fast_nst.settings.train import EachSettings
 
 if TYPE_CHECKING:
     from fast_nst.stylize.library import Style
 
 
-def train(settings: TrainSettings) -> None:
+def train(settings: EachSettings) -> None:
     """Train a style: a painting and photographs become a checkpoint, an ONNX model and pictures to look at."""
     settings.check_paths()
     print("loading ...", file=sys.stderr, flush=True)
+    if settings.each is not None:
+        return train_each(settings)
     from fast_nst.training.run import train as run_training
 
-    run = run_training(settings)
+    run = run_training(settings.one())
     if not run.card:
         return
     card, losses = run.card, run.card["preview_losses"]
@@ -46,10 +48,20 @@ def train(settings: TrainSettings) -> None:
     print(f"  use it by name:  fast-nst styles add {quoted(run.folder.path)}")
 
 
+def train_each(settings: EachSettings) -> None:
+    """Train a style for each painting of a folder."""
+    from fast_nst.cluster.train import train_each as run_trainings
+
+    done = run_trainings(settings)
+    print(f"{len(done.rows)} paintings are trained; table {shown(done.table)}, sheet {shown(done.sheet)}")
+
+
 def stylize(settings: StylizeSettings) -> None:
     """Stylize photographs, with a style that ships, a blend of several, or a model of your own."""
     from fast_nst.stylize.run import planned, stylize_files
 
+    if settings.ray:
+        return stylize_data_set(settings)
     if settings.dry_run:
         for job in planned(settings):
             source, target = shown(job.source or "standard input"), shown(job.target or "standard output")
@@ -59,6 +71,17 @@ def stylize(settings: StylizeSettings) -> None:
     if written:
         folder = shown(settings.output) if settings.output else "their folders"
         print(shown(written[0]) if len(written) == 1 else f"{len(written)} pictures in {folder}")
+
+
+def stylize_data_set(settings: StylizeSettings) -> None:
+    """Stylize a folder or bucket by workers on a cluster."""
+    from fast_nst.cluster.connecting import load_ray
+
+    load_ray()  # before pyarrow, which comes with it
+    from fast_nst.cluster.stylize import stylize_data_set as run_data_set
+
+    done = run_data_set(settings)
+    print(f"{done.drawn} pictures in {printable(settings.output or '')}, {done.there} were there before")
 
 
 def styles(action: list[str] | None = None, name: str | None = None, json: bool = False) -> None:

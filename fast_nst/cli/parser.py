@@ -95,6 +95,8 @@ class Parser:
                 yield name, left.pop(0) if left and left[0].lower() in TRUTHS else "true"
             elif left and not self._is_known(left[0]):
                 yield name, left.pop(0)
+            elif self._may_be_bare(name):
+                yield name, "true"
             else:
                 raise UserError(f"{flag} needs a value{self._kind_of(name)}; write {flag}=VALUE if it begins with a dash")
 
@@ -138,6 +140,9 @@ class Parser:
 
     def _is_switch(self, name: str) -> bool:
         return name in self.options and self.options[name].kind is bool
+
+    def _may_be_bare(self, name: str) -> bool:
+        return name in self.options and bool in branches(self.options[name].kind)
 
     def _is_mapping(self, name: str) -> bool:
         return name in self.options and self.options[name].is_mapping

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}  # that images are written under
@@ -22,8 +24,16 @@ def find_images(folder: str | Path, recursive: bool = True, problems: dict[Path,
     Args:
         problems: gets what cannot be read: folders that cannot be entered, links to nothing, pipes.
     """
+    return sorted(chain.from_iterable(images_by_folder(folder, recursive, problems)))
+
+
+def images_by_folder(
+    folder: str | Path, recursive: bool = True, problems: dict[Path, OSError] | None = None
+) -> Iterator[list[Path]]:
+    """The files that ``find_images`` finds, one folder after the other; only those of one are held at a time."""
     problems = {} if problems is None else problems
-    found, seen, folders, links = [], set(), [Path(folder)], []
+    seen: set[tuple[int, int]] = set()
+    folders, links = [Path(folder)], list[Path]()
     while folders or links:
         here = folders.pop() if folders else links.pop()
         try:
@@ -31,6 +41,7 @@ def find_images(folder: str | Path, recursive: bool = True, problems: dict[Path,
         except OSError as error:
             problems[here] = error
             continue
+        found: list[Path] = []
         for entry in entries:
             if _is_folder(entry):
                 (links if entry.is_symlink() else folders).append(Path(entry))
@@ -39,9 +50,9 @@ def find_images(folder: str | Path, recursive: bool = True, problems: dict[Path,
                     found.append(Path(entry))
                 else:
                     problems[Path(entry)] = problem
+        yield found
         if not recursive:
             break
-    return sorted(found)
 
 
 def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry]:

@@ -40,8 +40,8 @@ class StylizeSettings:
         strength: 0 returns the photograph, 1 is the style, up to 1.5 exaggerates it.
         styles_per_picture: of random, how many different styles each photograph is drawn in.
         seed: of random; a photograph's styles follow from the seed and its path in the folder that is named.
-        shard: stylize one part of the photographs alone, 3/8 is the third of eight; parts follow from the paths, so that eight
-            commands anywhere do the whole.
+        shard: stylize one part of the photographs alone, 3/8 is the third of eight; parts follow from the paths, so that
+            eight commands anywhere do the whole.
         size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is, and 640 for
             a camera).
         stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size, 1 as the network does;
@@ -62,7 +62,10 @@ class StylizeSettings:
         tile: draw in tiles without seams; auto does where the network sees over 12 megapixels.
         max_pixels: refuse pictures of more pixels, all frames of an animation together, before they are decoded (none:
             150 million).
-        threads: processor threads (none: all cores).
+        threads: processor threads (none: all cores; with ray, 1 for each worker).
+        ray: stylize a folder or bucket (s3://, gs://) into another one, which is the output, by workers on a cluster; takes
+            an address such as 10.0.0.1:6379, auto for the cluster of this machine, or nothing for one of the command's own.
+        workers: with ray, how many (none: as many as there are cores for).
     """
 
     inputs: list[str]
@@ -86,6 +89,8 @@ class StylizeSettings:
     tile: Literal["auto", "always", "never"] = "auto"
     max_pixels: int | None = None
     threads: int | None = None
+    ray: bool | str = False
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         in_range("strength", self.strength, 0, MAX_STRENGTH)
@@ -102,6 +107,7 @@ class StylizeSettings:
             raise UserError(f"--styles_per_picture goes with --style random, got --style {self.style}")
         if self.camera is not None and (self.style == RANDOM or self.shard):
             raise UserError("--style random and --shard are for files; give --camera one style")
+        in_range("workers", self.workers or 0, 0, 100_000)
         self.part()
 
     def part(self) -> tuple[int, int]:

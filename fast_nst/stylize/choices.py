@@ -14,14 +14,14 @@ from collections.abc import Iterable
 
 def chosen_styles(path: str, styles: Iterable[str], seed: int, count: int) -> list[str]:
     """``count`` different ``styles`` for the picture at ``path``; with a larger count the first ones stay."""
-    return sorted(styles, key=lambda style: (_hash("style", str(seed), path, style), style), reverse=True)[:count]
+    return sorted(styles, key=lambda style: (number_of("style", str(seed), path, style), style), reverse=True)[:count]
 
 
 def in_part(path: str, part: int, parts: int) -> bool:
     """Whether the picture at ``path`` falls into ``part``, 1 to ``parts``."""
-    return _hash("part", path) % parts == part - 1
+    return number_of("part", path) % parts == part - 1
 
 
-def _hash(*words: str) -> int:
+def number_of(*words: str) -> int:
     """The first 8 bytes of SHA-256, as a number."""
     return int.from_bytes(hashlib.sha256(b"\0".join(map(os.fsencode, words))).digest()[:8], "big")

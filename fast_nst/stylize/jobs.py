@@ -6,8 +6,9 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from fast_nst.errors import UserError, escape_name
@@ -35,6 +36,7 @@ class Job:
         problem: why it cannot be stylized, as known before; empty otherwise.
         path: of the source in the folder that was named, with slashes; choices are made by it.
         style: what draws it, as ``--style`` names it; empty where the whole command has one style.
+        shown: the source in a message, where that is no path of this machine.
     """
 
     source: Path | None
@@ -42,11 +44,12 @@ class Job:
     problem: str = ""
     path: str = ""
     style: str = ""
+    shown: str = ""
 
     @property
     def name(self) -> str:
         """The source in a message."""
-        return "standard input" if self.source is None else escape_name(self.source)
+        return "standard input" if self.source is None else escape_name(self.shown or self.source)
 
     @property
     def is_film(self) -> bool:
@@ -173,12 +176,19 @@ def _below(picture: Path, output: Path | None, root: Path) -> bool:
 
 
 def _is_tagged(picture: Path, styles: Set[str]) -> bool:
-    """Whether ``picture`` is what one of ``styles`` made of the photograph beside it: photo.great_wave.jpg."""
+    return is_result(picture, styles, lambda start: picture.parent.glob(f"{glob.escape(start)}*"))
+
+
+def is_result(picture: Path, styles: Set[str], beside: Callable[[str], Iterable[Path]]) -> bool:
+    """Whether ``picture`` is what one of ``styles`` made of the photograph beside it: photo.great_wave.jpg.
+
+    Args:
+        beside: the files of its folder whose names begin so.
+    """
     stem, _, tag = picture.stem.rpartition(".")
     if not stem or not set(tag.split("-")) <= styles | {ALL}:
         return False
-    photos = picture.parent.glob(f"{glob.escape(stem[:40])}*")
-    return any(tagged(photo, tag) == picture for photo in photos if photo.suffix.lower() in FOUND)
+    return any(tagged(photo, tag) == picture for photo in beside(stem[:40]) if photo.suffix.lower() in FOUND)
 
 
 def _streamed(settings: StylizeSettings) -> Job:
@@ -201,13 +211,16 @@ def _distinct(drawn: list[tuple[Path, Path, str]], output: Path | None, settings
     for source, root, style in drawn:
         relative = source.relative_to(root)
         target = (root if output is None else output) / tagged(relative, tag_of(style or settings.style))
-        candidate, number = target, 1
-        while _real(candidate) in taken:
-            number += 1
-            candidate = target.with_name(f"{target.stem}_{number}{target.suffix}")
+        candidate = next(candidate for candidate in numbered(target) if _real(candidate) not in taken)
         taken.add(_real(candidate))
         jobs.append(Job(source, candidate, "", relative.as_posix(), style))
     return jobs
+
+
+def numbered(target: Path) -> Iterator[Path]:
+    """``target``, then photo.great_wave_2.jpg, photo.great_wave_3.jpg and so on."""
+    yield target
+    yield from (target.with_name(f"{target.stem}_{number}{target.suffix}") for number in count(2))
 
 
 def _real(path: Path) -> Path:

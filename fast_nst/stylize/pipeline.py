@@ -26,6 +26,7 @@ from fast_nst.settings.stylize import StylizeSettings
 from fast_nst.stylize.effects import Mask
 from fast_nst.stylize.jobs import Job
 from fast_nst.stylize.stylizer import Stylizer, UnfitPicture
+from fast_nst.system.files import is_full
 
 AHEAD = 4  # pictures that are read before the network needs them
 LONGEST_REASON = 500  # letters
@@ -40,29 +41,48 @@ class Outcome:
     Attributes:
         problem: why its picture could not be stylized, in a line; empty where the file is written.
         seconds: that reading, drawing and writing took, each by itself.
+        is_full: whether there was no room for the file.
     """
 
     job: Job
     problem: str = ""
     seconds: float = 0.0
+    is_full: bool = False
 
 
 def stylize_jobs(
-    jobs: Iterable[Job], stylizer_for: Callable[[Job], Stylizer], mask: Mask | None, settings: StylizeSettings
+    jobs: Iterable[Job],
+    stylizer_for: Callable[[Job], Stylizer],
+    mask: Mask | None,
+    settings: StylizeSettings,
+    files: Files | None = None,
 ) -> Iterator[Outcome]:
     """Read, draw and write ``jobs``; the outcome of each as soon as it is known.
 
     Args:
         stylizer_for: what draws a job.
+        files: reads and writes (none: files of this machine).
     """
     with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as writers:
-        pipeline = Pipeline(stylizer_for, mask, settings, writers)
+        pipeline = Pipeline(stylizer_for, mask, settings, writers, files or Files())
         weight = partial(pixels_of_job, settings=settings)
         for job, picture in ahead(readers, pipeline.read, jobs, weight, budget(settings)):
             pipeline.add(job, picture)
             yield from pipeline.taken()
         pipeline.finish()
         yield from pipeline.taken()
+
+
+class Files:
+    """The pictures of jobs, read from files of this machine and written there."""
+
+    def read(self, job: Job, settings: StylizeSettings) -> Picture | None:
+        """The picture of ``job``; None for a film."""
+        return read_job(job, settings)
+
+    def write(self, job: Job, picture: Picture) -> None:
+        """Write the result of ``job``."""
+        write_job(job, picture)
 
 
 class Pipeline:
@@ -76,8 +96,10 @@ class Pipeline:
         mask: Mask | None,
         settings: StylizeSettings,
         writers: ThreadPoolExecutor,
+        files: Files,
     ) -> None:
-        self.stylizer_for, self.mask, self.settings, self.writers = stylizer_for, mask, settings, writers
+        self.stylizer_for, self.mask, self.settings = stylizer_for, mask, settings
+        self.writers, self.files = writers, files
         self.batch: list[tuple[Job, Picture]] = []  # stills of one size that wait to be drawn together
         self.writing: deque[tuple[Job, int, Future]] = deque()  # with their pixels
         self._outcomes: list[Outcome] = []
@@ -86,7 +108,7 @@ class Pipeline:
     def read(self, job: Job) -> Picture | None:
         """The picture of ``job``; None for a film."""
         with self._clock(job):
-            return read_job(job, self.settings)
+            return self.files.read(job, self.settings)
 
     def add(self, job: Job, reading: Future[Picture | None]) -> None:
         """Take the next picture, or film, when it is read."""
@@ -142,7 +164,7 @@ class Pipeline:
 
     def _write(self, job: Job, picture: Picture) -> None:
         with self._clock(job):
-            write_job(job, picture)
+            self.files.write(job, picture)
 
     def _settle(self) -> None:
         job, _, future = self.writing.popleft()
@@ -150,8 +172,8 @@ class Pipeline:
             future.result()
             self._note(job)
 
-    def _note(self, job: Job, problem: str = "") -> None:
-        self._outcomes.append(Outcome(job, problem, self._seconds.pop(job, 0.0)))
+    def _note(self, job: Job, problem: str = "", full: bool = False) -> None:
+        self._outcomes.append(Outcome(job, problem, self._seconds.pop(job, 0.0), full))
 
     @contextmanager
     def _noting(self, job: Job) -> Iterator[None]:
@@ -160,7 +182,7 @@ class Pipeline:
             with naming(job):
                 yield
         except UserError as error:
-            self._note(job, str(error))
+            self._note(job, str(error), is_full(error.__cause__))
 
     @contextmanager
     def _clock(self, job: Job, spent: float = 0.0) -> Iterator[None]:

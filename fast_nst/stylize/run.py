@@ -54,11 +54,16 @@ def planned(settings: StylizeSettings) -> list[Job]:
     Raises:
         UserError: as ``stylize_files``, as far as it can be known before.
     """
-    if settings.style not in (ALL, RANDOM):
-        _checked(settings, lambda: plan_blend(parse_blend(settings.style)))
+    check_style(settings)
     if settings.camera is not None:
         return [Job(Path(f"camera {settings.camera}"), Path(settings.output or "a window"))]
     return plan(settings)
+
+
+def check_style(settings: StylizeSettings) -> None:
+    """Raise a UserError where ``settings`` name no style at hand; no model is loaded."""
+    if settings.style not in (ALL, RANDOM):
+        _checked(settings, lambda: plan_blend(parse_blend(settings.style)))
 
 
 def stylizer_of(settings: StylizeSettings) -> Stylizer:
