@@ -50,6 +50,7 @@ export class Gallery {
     const words = document.createElement("span");
     words.append(piece("b", style.title), piece("i", style.painter));
     label.title = [style.title, style.painter, style.year].filter(Boolean).join(", ");
+    radio.setAttribute("aria-label", label.title);
     label.append(radio, this.thumbnail(style), words);
     return label;
   }
