@@ -1,11 +1,17 @@
-"""Films: flicker of a style, with and without smoothed statistics, and frames per second.
+"""Films: how steady the pictures of a style are, alone and with --stabilize, and frames per second.
 
     python benchmarks/films.py --styles great_wave starry_night the_scream
+    python benchmarks/films.py --styles great_wave --slice docs/images/films.png   # that picture, and nothing else
 
-The films are a pan and a zoom over scikit-image's `astronaut`, the same under a flickering lamp, and a white disc that
-crosses the photograph, so that the position of every point in the frame before is known. Warping error: mean absolute
-difference, of 255, of a stylized frame and the stylized frame before, moved to its place (Lai et al. 2018, sec. 3.3); where
-the disc is or was is left out. Prints Markdown tables.
+First, without any film, what a style's pictures change when the photograph moves a little or gets noise or light
+(``fast_nst.evaluation.stability``), as a share of their contrast; on three photographs of scikit-image, or on those of
+--photos. Shifts by multiples of 8 pixels, the grid of the network, stand by themselves.
+
+Then films: a pan and a zoom over scikit-image's `astronaut`, the same under a flickering lamp, and a white disc that crosses
+the photograph, so that the position of every point in the frame before is known. Warping error: mean absolute difference,
+of 255, of a stylized frame and the stylized frame before, moved to its place (Lai et al. 2018, sec. 3.3); where the disc is
+or was is left out. Prints Markdown tables. The slice shows one row of pixels, time downwards: what moves with the film draws
+smooth lines, what swims frays them.
 """
 
 from __future__ import annotations
@@ -14,19 +20,52 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import skimage.data
 from PIL import Image
 
+from fast_nst.evaluation.stability import SHIFTS, affine_error, light_error, noise_error, shift_error
 from fast_nst.imaging.film_writer import Film
+from fast_nst.imaging.images import load_image, save_image
+from fast_nst.imaging.scanning import find_images
+from fast_nst.imaging.sheets import labelled_sheet
 from fast_nst.imaging.video import redraw_film
 from fast_nst.stylize.stylizer import Stylizer
 
 SIZE = (320, 180)
 STEADINESS = (0.0, 0.5, 0.8, 0.95)
+PHOTOS, PHOTO_SIDE = ("astronaut", "chelsea", "coffee"), 256
+GRID_SHIFTS = ((0, 8), (8, 0), (8, 8))
+COLUMNS = ("shift by 8", "0 to 5", "zoom 2 %", "turn 2°", "noise", "light")
+SLICE_ROW, SLICE_SCALE = 90, 4  # of the frame, and pixels that a moment is high
+
+
+def photographs(folder: Path | None, count: int) -> list[np.ndarray]:
+    """Photographs with a longer side of ``PHOTO_SIDE``: the first of ``folder``, or scikit-image's."""
+    if folder is not None:
+        return [load_image(path, PHOTO_SIDE) for path in find_images(folder)[:count]]
+    photos = [Image.fromarray(getattr(skimage.data, name)()) for name in PHOTOS[:count]]
+    return [np.asarray(photo.resize((PHOTO_SIDE, PHOTO_SIDE * photo.height // photo.width))) for photo in photos]
+
+
+def instability(style: str, photos: Sequence[np.ndarray], shifts: Sequence[tuple[int, int]]) -> list[float]:
+    """The measures of ``COLUMNS``, means over ``photos``."""
+    draw = Stylizer(style, stroke_size=1.0)
+    rows = [
+        (
+            shift_error(draw, photo, GRID_SHIFTS),
+            shift_error(draw, photo, shifts),
+            affine_error(draw, photo, zoom=1.02),
+            affine_error(draw, photo, degrees=2.0),
+            noise_error(draw, photo),
+            light_error(draw, photo),
+        )
+        for photo in photos
+    ]
+    return list(np.mean(rows, 0))
 
 
 def camera(index: int, still: bool = False) -> tuple[float, float, float]:
@@ -81,6 +120,21 @@ def flicker(style: str, film: list[np.ndarray], disc: bool) -> list[float]:
     return found
 
 
+def slice_over_time(film: Sequence[np.ndarray], row: int = SLICE_ROW) -> np.ndarray:
+    """One row of pixels of every frame, time downwards, uint8 (frames * SLICE_SCALE, W, 3)."""
+    return np.repeat(np.stack([frame[row] for frame in film]), SLICE_SCALE, axis=0)
+
+
+def save_slices(style: str, count: int, target: Path) -> None:
+    """Write the slices of a film, and of the film drawn plain and stabilized, beside each other to ``target``."""
+    film = list(frames(count))
+    cells = [("the film", slice_over_time(film))]
+    for steadiness in STEADINESS[:3]:
+        stylizer = Stylizer(style, stroke_size=1.0).for_film(steadiness)
+        cells.append((f"{style}, --stabilize {steadiness:g}", slice_over_time([stylizer(frame) for frame in film])))
+    save_image(labelled_sheet([cells[:2], cells[2:]], SIZE[0]), target)
+
+
 def frames_a_second(style: str, steadiness: float, count: int) -> float:
     """Frames a second of a 640 x 360 film from file to file, the median of three."""
     rates = []
@@ -96,24 +150,50 @@ def frames_a_second(style: str, steadiness: float, count: int) -> float:
     return statistics.median(rates)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--styles", nargs="+", default=["great_wave", "starry_night", "the_scream"])
-    parser.add_argument("--count", type=int, default=48)
-    parser.add_argument("--rate", action="store_true", help="frames a second as well")
-    arguments = parser.parse_args()
+def print_table(titles: Sequence[str], rows: Iterator[tuple[str, Sequence[float]]], form: str) -> None:
+    print("\n| style | " + " | ".join(titles) + " |\n|---" + "|--:" * len(titles) + "|")
+    for name, values in rows:
+        print(f"| {name} | " + " | ".join(format(value, form) for value in values) + " |", flush=True)
+
+
+def print_instability(arguments: argparse.Namespace) -> None:
+    photos, shifts = photographs(arguments.photos, arguments.photo_count), SHIFTS[:: 11 if arguments.quick else 1]
+    print(f"change of the picture as a share of its contrast, {len(photos)} photographs")
+    print_table(COLUMNS, ((style, instability(style, photos, shifts)) for style in arguments.styles), ".3f")
+
+
+def print_flicker(arguments: argparse.Namespace) -> None:
     titles = {(0.0, False): "pan and zoom", (0.15, False): "the same under a flickering lamp", (0.0, True): "a disc crosses"}
     for (lamp, disc), title in titles.items():
         film = list(frames(arguments.count, lamp, disc))
-        print(f"\nwarping error, {title}; the film itself: {warping_error(film, disc):.2f} of 255\n")
-        print("| style | " + " | ".join(f"stabilize {one:g}" for one in STEADINESS) + " |")
-        print("|---" * (len(STEADINESS) + 1) + "|")
-        for style in arguments.styles:
-            print(f"| {style} | " + " | ".join(f"{error:.2f}" for error in flicker(style, film, disc)) + " |", flush=True)
-    if arguments.rate:
-        for steadiness in (0.0, 0.8):
-            rate = frames_a_second(arguments.styles[0], steadiness, arguments.count)
-            print(f"\n640 x 360, stabilize {steadiness:g}: {rate:.1f} frames/s")
+        print(f"\nwarping error, {title}; the film itself: {warping_error(film, disc):.2f} of 255")
+        rows = ((style, flicker(style, film, disc)) for style in arguments.styles)
+        print_table([f"stabilize {one:g}" for one in STEADINESS], rows, ".2f")
+
+
+def print_rates(arguments: argparse.Namespace) -> None:
+    for steadiness in (0.0, 0.8):
+        rate = frames_a_second(arguments.styles[0], steadiness, arguments.count)
+        print(f"\n640 x 360, stabilize {steadiness:g}: {rate:.1f} frames/s")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--styles", nargs="+", default=["great_wave", "starry_night", "the_scream"])
+    parser.add_argument("--photos", type=Path, help="folder of photographs (default: three of scikit-image)")
+    parser.add_argument("--photo_count", type=int, default=6)
+    parser.add_argument("--count", type=int, default=48, help="frames of each film")
+    parser.add_argument("--rate", action="store_true", help="frames a second as well")
+    parser.add_argument("--slice", type=Path, help="write slices over time of the first style to this file, and end")
+    parser.add_argument("--quick", action="store_true", help="few shifts: does it still run?")
+    settings = parser.parse_args(arguments)
+    if settings.slice:
+        save_slices(settings.styles[0], settings.count, settings.slice)
+        return
+    print_instability(settings)
+    print_flicker(settings)
+    if settings.rate:
+        print_rates(settings)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,10 @@ class StylizeSettings:
         camera: stylize what a camera sees instead of files, until Ctrl-C; 0 is the first one, or give a device's name. With
             --output into a film, else in a window.
         mask: a gray picture that says where to stylize, white everywhere that it should; black is left as it is.
-        stabilize: for films, how much of the norms' statistics is kept from frame to frame, 0 to 1; more flickers less,
-            and follows changes of light more slowly.
+        stabilize: for films, how much of the last frame's result is kept, moved along by optical flow where that is sure,
+            and of the norms' statistics, 0 to 1; more flickers less, draws softer strokes, and follows changes of light
+            more slowly. Finding the motion takes some time for each frame, less than drawing it; 0 does without, and draws
+            every frame for itself. Needs OpenCV, of the extra video.
         recursive: look into the folders of folders as well.
         overwrite: replace pictures that exist; otherwise they are left alone.
         dry_run: print which file would be written for each photograph, and write nothing.

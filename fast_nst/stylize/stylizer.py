@@ -21,7 +21,7 @@ from fast_nst.stylize.effects import mixed, resized, soft_mask, with_colors_of
 from fast_nst.stylize.library import Part, parse_blend, plan_blend
 
 if TYPE_CHECKING:
-    from fast_nst.inference.deflicker import Deflicker
+    from fast_nst.inference.deflicker import Deflicker, MotionMemory
 
 MAX_PIXELS = 24_000_000  # of a picture that is drawn whole, in some 7 GB
 TILED_ABOVE = 12_000_000  # pixels; from here on tiles take no longer, and a fraction of the memory
@@ -67,6 +67,7 @@ class Stylizer:
 
     Attributes:
         parts: the models that draw, with their shares.
+        motion: of a film, what carries its last picture along.
     Raises:
         UserError: no such style, model or engine, weights that make no blend, or a number out of range.
     """
@@ -80,6 +81,7 @@ class Stylizer:
     provider: str | None = None
     tile: str = "auto"
     parts: list[_Part] = field(init=False)
+    motion: MotionMemory | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         in_range("strength", self.strength, 0, MAX_STRENGTH)
@@ -150,20 +152,30 @@ class Stylizer:
         return max(1, BATCH_PIXELS // (height * width))
 
     def for_film(self, stabilize: float = 0.5) -> Stylizer:
-        """A stylizer for the pictures of one film, in their order, which flickers less; see ``Deflicker``.
+        """A stylizer for the pictures of one film, in their order, which flickers less (``fast_nst.inference.deflicker``).
 
         Args:
-            stabilize: how much of the norms' statistics is kept from picture to picture, 0 to 1.
+            stabilize: how much of the last result, moved along with the film, and of the norms' statistics is kept from
+                picture to picture, 0 to 1; 0 draws every picture for itself.
+        Raises:
+            UserError: OpenCV, which finds the motion, is not installed.
         """
         in_range("stabilize", stabilize, 0, 1)
         film = copy.copy(self)
-        object.__setattr__(film, "parts", [part.with_deflicker(stabilize) for part in self.parts] if stabilize else self.parts)
+        object.__setattr__(film, "motion", None)
+        if stabilize:
+            from fast_nst.inference.deflicker import MotionMemory
+
+            object.__setattr__(film, "motion", MotionMemory(stabilize, self.threads))
+            object.__setattr__(film, "parts", [part.with_deflicker(stabilize) for part in self.parts])
         return film
 
     def _stylized(self, picture: np.ndarray, mask: Image.Image | None) -> np.ndarray:
         batch = picture if picture.ndim == 4 else picture[None]
         _check_sides(*batch.shape[1:3])
         result = mixed([(self._drawn(part, batch), part.share) for part in self.parts])
+        if self.motion is not None:
+            result = np.stack([self.motion(*pair) for pair in zip(batch, result, strict=True)])
         if self.preserve_color:
             result = np.stack([with_colors_of(*pair) for pair in zip(result, batch, strict=True)])
         if mask is not None:
