@@ -42,8 +42,8 @@ class StylizeSettings:
         seed: of random; a photograph's styles follow from the seed and its path in the folder that is named.
         shard: stylize one part of the photographs alone, 3/8 is the third of eight; parts follow from the paths, so that
             eight commands anywhere do the whole.
-        size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is, and 640 for
-            a camera).
+        size: reduce the longer side to this many pixels first, for speed or for larger strokes (none: as it is, and for a
+            camera what 15 pictures a second allow here).
         stroke_size: size of the strokes; 2 draws them twice as large, in a picture of the same size, 1 as the network does;
             auto makes those of a larger picture as large as in one of 1280 pixels.
         preserve_color: keep the photograph's own colors; the style changes light and dark alone.

@@ -1,11 +1,14 @@
 """What a camera sees, drawn as it comes, into a film or a window (PyAV; the window is Tk's).
 
 Live means never late: a picture that comes while another is drawn replaces the one that waits, so what is drawn next is
-always the newest. A film has 30 places a second; a picture whose place is taken is left out.
+always the newest. Unless a size is given, pictures are reduced so far that 15 of them are drawn a second, as a trial at the
+beginning says. A film has 30 places a second; a picture whose place is taken is left out.
 """
 
 from __future__ import annotations
 
+import math
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +23,7 @@ from PIL import Image
 
 from fast_nst.errors import PartlyDone, UserError
 from fast_nst.imaging.film_writer import load_av
+from fast_nst.imaging.images import resize_long_side
 from fast_nst.imaging.video import LIVE_FILMS, RATE, Draw, Show, live_film, open_film, upright
 from fast_nst.system.files import check_writable
 from fast_nst.system.signals import StopSignals
@@ -27,7 +31,11 @@ from fast_nst.system.signals import StopSignals
 if TYPE_CHECKING:
     import av
 
-LONG_SIDE = 640
+LONG_SIDES = (160, 1280)  # pixels, the least and the most that are chosen
+LONG_SIDE_STEP = 16
+TRIAL_SIDE, TRIALS = 320, 3  # pixels, and pictures that are timed after a first one
+PACE = 15  # pictures a second
+SPARE = 0.8  # of the time for a picture that drawing it may take; the rest is for reading and showing it
 SYSTEMS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 PATIENCE = 0.2  # seconds between two looks at Ctrl-C while no picture comes
 
@@ -47,7 +55,7 @@ def draw_camera(device: str, draw: Draw, target: Path | None = None, long_side: 
         device: a number, 0 for the first camera, a device's name, or a film that stands in for one.
         draw: uint8 RGB (H, W, 3) -> the same shape.
         target: the film to write, which appears at the end; None is a window.
-        long_side: reduce the longer side to so many pixels; None is ``LONG_SIDE``.
+        long_side: reduce the longer side to so many pixels; None is what ``PACE`` pictures a second allow (``fast_side``).
     Raises:
         UserError: no PyAV, camera, pictures or display, or a target that is no film.
         PartlyDone: the camera failed on the way; the pictures up to there are kept.
@@ -57,7 +65,7 @@ def draw_camera(device: str, draw: Draw, target: Path | None = None, long_side: 
     with _opened(device) as given, _window() if target is None else live_film(target) as show, StopSignals() as signals:
         print(f"drawing camera {device}; Ctrl-C ends it", file=sys.stderr)
         signals.deferred = True  # until the picture at hand is drawn; the second Ctrl-C ends at once
-        latest_frame = _LatestFrame(given, long_side or LONG_SIDE, lambda: signals.asked > 0)
+        latest_frame = _LatestFrame(given, long_side, lambda: signals.asked > 0)
         seen = latest_frame.drawn_with(draw, show)
         if not seen.drawn:
             raise UserError(f"camera {device} gave no pictures{latest_frame.reason}; is it free, and its cover open?")
@@ -73,6 +81,30 @@ def check_live_film(target: Path) -> None:
     check_writable(target)
 
 
+def fast_side(draw: Draw, pixels: np.ndarray) -> int:
+    """The longer side at which ``draw`` takes about ``SPARE`` / ``PACE`` seconds a picture, by some trials.
+
+    The time is taken as proportional to the pixels: side = TRIAL_SIDE * sqrt(wanted / needed), within ``LONG_SIDES`` and not
+    above that of the picture.
+
+    Args:
+        pixels: a picture of the camera, uint8 RGB (H, W, 3).
+    """
+    small = np.asarray(resize_long_side(Image.fromarray(pixels), min(TRIAL_SIDE, max(pixels.shape))))
+    draw(small)  # the first one prepares what the others find ready
+    needed = statistics.median(_seconds(draw, small) for _ in range(TRIALS))
+    side = max(small.shape) * math.sqrt(SPARE / PACE / max(needed, 1e-6))
+    least, most = LONG_SIDES
+    chosen = int(min(max(side, least), most)) // LONG_SIDE_STEP * LONG_SIDE_STEP
+    return min(chosen, max(pixels.shape))
+
+
+def _seconds(draw: Draw, pixels: np.ndarray) -> float:
+    begin = time.perf_counter()
+    draw(pixels)
+    return time.perf_counter() - begin
+
+
 class _LatestFrame:
     """The newest picture of a camera, which a thread reads; none is given out twice.
 
@@ -84,7 +116,7 @@ class _LatestFrame:
         reason: what made the camera fail, to be added to a sentence.
     """
 
-    def __init__(self, given: av.container.InputContainer, long_side: int, stopped: Callable[[], bool]) -> None:
+    def __init__(self, given: av.container.InputContainer, long_side: int | None, stopped: Callable[[], bool]) -> None:
         self.passed_over, self.reason = 0, ""
         self._long_side, self._stopped = long_side, stopped
         self._waiting: tuple[av.VideoFrame, float] | None = None
@@ -97,7 +129,7 @@ class _LatestFrame:
         self._thread.start()
         try:
             while (found := self._take()) is not None:
-                frame, taken = found
+                frame, taken = found if self._long_side else self._after_trial(draw, *found)
                 drawn += 1
                 if not show(draw(upright(frame, self._long_side)), taken - begin):
                     break
@@ -105,6 +137,16 @@ class _LatestFrame:
             self._ended = True
             self._thread.join(5)  # it ends with the next picture
         return Seen(drawn, self.passed_over)
+
+    def _after_trial(self, draw: Draw, frame: av.VideoFrame, taken: float) -> tuple[av.VideoFrame, float]:
+        """Choose the size by ``frame``; the newest picture, which may have come meanwhile, with its seconds."""
+        self._long_side = fast_side(draw, upright(frame))
+        side = f"{self._long_side} pixels on the longer side"
+        print(f"{side}, for {PACE} pictures a second; --size chooses another size", file=sys.stderr)
+        with self._change:
+            newer, self._waiting = self._waiting, None
+        self.passed_over += newer is not None
+        return newer or (frame, taken)
 
     def _take(self) -> tuple[av.VideoFrame, float] | None:
         """The newest picture, with the seconds on ``time.monotonic`` at which it came; None at the end."""

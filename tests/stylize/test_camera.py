@@ -17,6 +17,7 @@ from fast_nst.stylize import camera
 from fast_nst.stylize.camera import Seen, draw_camera
 from fast_nst.stylize.run import stylize_files
 
+SIDE = 64  # of the pictures
 LEVELS = (20, 60, 100, 140, 180, 220)
 
 
@@ -30,7 +31,13 @@ def device(tmp_path) -> str:
 
 
 @pytest.fixture
-def paced(monkeypatch):
+def without_trial(monkeypatch):
+    """The size is known, so that each call of ``draw`` is for a picture."""
+    monkeypatch.setattr(camera, "fast_side", lambda draw, pixels: SIDE)
+
+
+@pytest.fixture
+def paced(monkeypatch, without_trial):
     """Let the camera wait with a picture until the one before is drawn."""
     drawn = threading.Semaphore(1)
     honest = camera._LatestFrame._put
@@ -64,7 +71,7 @@ def test_every_picture_in_time_is_drawn_into_the_film(device, paced, tmp_path, s
         assert {later - earlier for (earlier, _), (later, _) in zip(found, found[1:], strict=False)} == {2}
 
 
-def test_late_pictures_are_passed_over_and_the_newest_is_drawn(device, tmp_path, monkeypatch):
+def test_late_pictures_are_passed_over_and_the_newest_is_drawn(device, without_trial, tmp_path, monkeypatch):
     levels, read = [], threading.Event()
     honest = camera._LatestFrame._read
     monkeypatch.setattr(camera._LatestFrame, "_read", lambda self, given: [honest(self, given), read.set()])
@@ -83,6 +90,52 @@ def test_a_long_side_bounds_the_pictures(device, paced, tmp_path):
     sizes = set()
     draw_camera(device, lambda pixels: [pixels, sizes.add(pixels.shape), paced()][0], tmp_path / "live.mp4", 32)
     assert sizes == {(24, 32, 3)} and pictures(tmp_path / "live.mp4")[0][1].shape == (24, 32, 3)
+
+
+class Painter:
+    """Draws pictures unchanged, in ``seconds`` for each megapixel by a clock of its own."""
+
+    def __init__(self, monkeypatch, seconds: float) -> None:
+        self.now, self.seconds, self.shapes = 0.0, seconds, []
+        clock = types.SimpleNamespace(perf_counter=lambda: self.now, monotonic=lambda: self.now)
+        monkeypatch.setattr(camera, "time", clock)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        self.shapes.append(pixels.shape)
+        self.now += self.seconds * pixels.shape[0] * pixels.shape[1] / 1e6
+        return pixels
+
+
+@pytest.mark.parametrize(
+    ("seconds", "side"),
+    [(0.8 / 15 / (0.48 * 0.36), 480), (0.8 / 15 / (0.64 * 0.48), 640), (0.01, 800), (1e9, 160)],
+)
+def test_the_size_is_chosen_so_that_a_picture_takes_four_fifths_of_a_fifteenth_of_a_second(monkeypatch, seconds, side):
+    painter = Painter(monkeypatch, seconds * 1.0001)
+    found = camera.fast_side(painter, np.zeros((600, 800, 3), np.uint8))
+    assert found in (side, side - camera.LONG_SIDE_STEP)
+    assert set(painter.shapes) == {(240, 320, 3)}
+    painter(np.zeros((found * 3 // 4, found, 3), np.uint8))
+    assert side in (160, 800) or 0.7 / 15 < painter.seconds * 0.75 * found**2 / 1e6 <= 0.8 / 15
+
+
+def test_a_camera_without_a_size_draws_at_the_chosen_one_and_says_so(device, tmp_path, monkeypatch, capsys):
+    painter = Painter(monkeypatch, 0.0)
+    monkeypatch.setattr(camera, "LONG_SIDES", (16, 32))
+    seen = draw_camera(device, painter, tmp_path / "live.avi")
+    assert painter.shapes[: camera.TRIALS + 1] == [(48, 64, 3)] * 4  # the trial is at the camera's own size, as it is small
+    assert set(painter.shapes[camera.TRIALS + 1 :]) == {(24, 32, 3)} and seen.drawn == len(painter.shapes) - 4
+    assert seen.drawn + seen.passed_over == len(LEVELS)
+    assert "32 pixels on the longer side, for 15 pictures a second; --size" in capsys.readouterr().err
+
+
+def test_what_came_during_the_trial_is_drawn_before_what_came_earlier(device, tmp_path, monkeypatch):
+    levels, read = [], threading.Event()
+    honest = camera._LatestFrame._read
+    monkeypatch.setattr(camera._LatestFrame, "_read", lambda self, given: [honest(self, given), read.set()])
+    monkeypatch.setattr(camera, "fast_side", lambda draw, pixels: SIDE if read.wait(5) else 0)
+    seen = draw_camera(device, lambda pixels: [pixels, levels.append(int(pixels.mean()))][0], tmp_path / "live.avi")
+    assert seen == Seen(1, 5) and levels == [pytest.approx(LEVELS[-1], abs=4)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
