@@ -36,9 +36,9 @@ from fast_nst.data.folders import find_photos
 from fast_nst.data.loader import Positions, batches
 from fast_nst.evaluation.artifacts import checkerboard
 from fast_nst.functional.pixels import to_pixels, to_tensor
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.imaging.images import load_image, open_image, resize_long_side, save_image
 from fast_nst.imaging.sheets import labelled_sheet
-from fast_nst.imaging.synthetic import draw_painting
 from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.runs.config import STYLE_RAMP
@@ -66,7 +66,7 @@ def measured(network: TransformerNet, judge: PerceptualLoss, photos: Sequence[Te
 
 
 def painting_of(settings: argparse.Namespace) -> Tensor:
-    image = open_image(settings.style) if settings.style else draw_painting(seed=settings.seed + 1)
+    image = open_image(settings.style) if settings.style else draw_style("impasto", settings.seed + 1)
     pixels = np.asarray(image) if settings.style is None else np.asarray(resize_long_side(image, settings.style_size))
     return to_tensor(pixels)
 

@@ -38,9 +38,9 @@ from fast_nst.data.folders import find_preview_photos
 from fast_nst.errors import UserError
 from fast_nst.evaluation.run import measure
 from fast_nst.functional.pixels import to_tensor
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.imaging.images import load_image, open_image, resize_long_side
 from fast_nst.imaging.scanning import find_images
-from fast_nst.imaging.synthetic import draw_painting
 from fast_nst.losses.perceptual import PerceptualLoss, perceptual_loss
 from fast_nst.losses.terms import picture_shares
 from fast_nst.optimization.descent import Descent, Objective
@@ -70,7 +70,7 @@ def training_loss(name: str, card: dict) -> LossSettings:
 def criterion_of(name: str, settings: argparse.Namespace) -> PerceptualLoss:
     """The objective of a style's training; --quick without paintings takes the one that the package draws."""
     if settings.paintings is None:
-        painting = draw_painting(seed=1)[:96, :96]
+        painting = draw_style("impasto", 1)[:96, :96]
     else:
         found = [path for path in find_images(settings.paintings) if path.stem == name]
         if not found:

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from fast_nst.errors import UserError
 from fast_nst.functional.pixels import to_tensor
-from fast_nst.imaging.synthetic import draw_painting
+from fast_nst.imaging.drawing.styles import draw_style
 from fast_nst.inference.engine_selection import find_engines
 from fast_nst.inference.model import Model
 from fast_nst.losses.image_loss import ImageLoss, Style
@@ -61,7 +61,7 @@ def descent_of(photo: np.ndarray, vgg19: Path | None, bfloat16: bool) -> Descent
     name, settings = "vgg19" if vgg19 else "lite", LossSettings(content="squared")
     content, style = layers_of(name, settings)
     network = LossNetwork(name, (*content, *style), vgg19).to(memory_format=torch.channels_last)
-    painting = to_tensor(np.asarray(Image.fromarray(draw_painting(seed=1)).resize(photo.shape[1::-1])))[None]
+    painting = to_tensor(np.asarray(Image.fromarray(draw_style("impasto", 1)).resize(photo.shape[1::-1])))[None]
     start = to_tensor(photo)[None]
     loss = ImageLoss(network, start, [Style(painting)], settings, bfloat16=bfloat16)
     descent = Descent(loss, start, history=HISTORY)
