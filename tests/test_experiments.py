@@ -9,8 +9,8 @@ import yaml
 from conftest import random_state_dict
 
 from fast_nst.cli.main import main
-from fast_nst.imaging.images import load_image, save_image
 from fast_nst.imaging.drawing.styles import draw_style
+from fast_nst.imaging.images import load_image, save_image
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs" / "experiments").glob("*.yaml"))
 DEEPEST = {

@@ -36,8 +36,8 @@ def load_network(source: str | Path) -> TransformerNet:
     """The network in ``source``, for inference.
 
     Args:
-        source: ``base`` or ``many``, which ship in the package, a run's folder, or a ``.ckpt``, ``.safetensors``, ``.pth`` or
-            ``.model`` file.
+        source: ``base`` or ``many``, which ship in the package, a run's folder, or a ``.ckpt``, ``.safetensors``, ``.pth``
+            or ``.model`` file.
     Raises:
         UserError: no such file, or one that holds no network of this version.
     """

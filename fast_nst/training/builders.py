@@ -34,10 +34,11 @@ START_PHOTOS = 2  # on which the rows of a base are tried
 
 def load_styles(settings: TrainSettings) -> dict[str, np.ndarray]:
     """Name -> painting as uint8 RGB (H, W, 3), its longer side ``style_size``; drawn by the package where none is given."""
-    images = {settings.name: Image.fromarray(draw_style(*DRAWN_STYLE))}
+    own = settings.name or ""  # resolved settings have one
+    images = {own: Image.fromarray(draw_style(*DRAWN_STYLE))}
     if settings.style is not None:
         paths = listed(settings.style)
-        names = [Path(path).stem for path in paths] if isinstance(settings.style, list) else [settings.name]
+        names = [Path(path).stem for path in paths] if isinstance(settings.style, list) else [own]
         images = dict(zip(checked_names([*names, IDENTITY]), map(open_image, paths), strict=False))
     return {name: np.asarray(resize_long_side(image, settings.style_size)) for name, image in images.items()}
 
@@ -51,7 +52,7 @@ def dataset_of(settings: TrainSettings) -> Photos | Scenes:
 
 
 def preview_photos(settings: TrainSettings) -> list[np.ndarray]:
-    """Photographs to show progress on, each uint8 RGB (H, W, 3); held out where there are others, the samples where all are drawn."""
+    """Photographs to show progress on, each uint8 RGB (H, W, 3): held out, or samples where all are drawn."""
     if settings.preview_photos:
         return [load_image(path, PREVIEW_SIZE) for path in settings.preview_photos]
     if settings.data is None:
@@ -107,7 +108,11 @@ def _network(
 
 
 def _starts(
-    settings: TrainSettings, base: TransformerNet, paintings: dict[str, torch.Tensor], criterion: PerceptualLoss, dataset: Photos | Scenes
+    settings: TrainSettings,
+    base: TransformerNet,
+    paintings: dict[str, torch.Tensor],
+    criterion: PerceptualLoss,
+    dataset: Photos | Scenes,
 ) -> dict[str, Start]:
     """Each painting's own row where the base has it, otherwise a mixture of the base's rows in its colors.
 

@@ -118,7 +118,9 @@ def choose_start(base: TransformerNet, criterion: PerceptualLoss, style: int, pa
         photos: shape (B, 3, H, W), in [0, 1].
     """
     base.eval().requires_grad_(False)
-    small = F.interpolate(photos[:1], size=(RANKING_SIDE, RANKING_SIDE), mode="bilinear", antialias=True, align_corners=False)
+    small = F.interpolate(
+        photos[:1], size=(RANKING_SIDE, RANKING_SIDE), mode="bilinear", antialias=True, align_corners=False
+    )
     nearest = _nearest_rows(base, criterion, style, painting, small)
     larger = F.interpolate(photos, size=(MIXING_SIDE, MIXING_SIDE), mode="bilinear", antialias=True, align_corners=False)
     start = _mixture(base, criterion, style, painting, larger, nearest)

@@ -46,7 +46,9 @@ def trainer_of(settings: TrainSettings, folder: RunFolder, callbacks: list[pl.Ca
             raise unknown("argument of Lightning's Trainer", name, known)
         if name in RESERVED:
             raise UserError(f"--trainer.{name} follows from {RESERVED[name]}; set that instead")
-    arguments = _default_arguments(settings) | settings.trainer | {"max_steps": 1 if settings.steps is None else settings.steps}
+    arguments = (
+        _default_arguments(settings) | settings.trainer | {"max_steps": 1 if settings.steps is None else settings.steps}
+    )
     arguments["enable_progress_bar"] = False  # ours is a callback
     if arguments.get("logger", True) is True:
         arguments["logger"] = Curves(folder.path, name="", version="")

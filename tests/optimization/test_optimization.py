@@ -13,8 +13,8 @@ from fast_nst.errors import UserError
 from fast_nst.functional.color import with_colors_of
 from fast_nst.functional.features import total_variation
 from fast_nst.functional.pixels import to_tensor
-from fast_nst.imaging.images import load_image, save_image
 from fast_nst.imaging.drawing.styles import draw_style
+from fast_nst.imaging.images import load_image, save_image
 from fast_nst.imaging.video import read_film
 from fast_nst.optimization.descent import Descent
 from fast_nst.optimization.multiscale import Optimization

@@ -6,8 +6,8 @@ import skimage.data
 
 from fast_nst.cli.main import main, parser_of
 from fast_nst.errors import UserError
-from fast_nst.imaging.images import load_image, save_image
 from fast_nst.imaging.drawing.styles import draw_style
+from fast_nst.imaging.images import load_image, save_image
 from fast_nst.optimization import sources
 from fast_nst.optimization.descent import Descent
 from fast_nst.optimization.sweep import cells_of, sweep

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fast_nst.errors import UserError
-from fast_nst.imaging.images import save_image
 from fast_nst.imaging.drawing.styles import draw_style
+from fast_nst.imaging.images import save_image
 from fast_nst.networks.tensor_files import read_checkpoint
 from fast_nst.runs.folder import RunFolder
 from fast_nst.settings.train import TrainSettings

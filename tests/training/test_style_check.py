@@ -6,8 +6,8 @@ import skimage.data
 from PIL import Image
 
 from fast_nst.cli.main import main
-from fast_nst.imaging.images import save_image
 from fast_nst.imaging.drawing.styles import draw_style
+from fast_nst.imaging.images import save_image
 from fast_nst.training.style_check import check_style, energy_shares, find_frame
 
 
