@@ -25,7 +25,8 @@ class Curves:
     """Reads the events of one run, and later only those that are new."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._events, self._lock = folder, None, threading.Lock()
+        self.folder, self._lock = folder, threading.Lock()
+        self._events: Any = None
 
     def read(self) -> dict[str, Curve]:
         """The curves so far, by name; none before the first step."""

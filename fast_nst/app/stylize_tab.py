@@ -98,7 +98,7 @@ class StylizeTab:
         source, results = find_entry(style, self.settings.checkpoints).source, new_folder(self.folder)
         output = str(results if len(inputs) > 1 else results / result_name(inputs[0], source))
         size = AUTO if stroke == AUTO else float(stroke)
-        options = {"strength": strength, "stroke_size": size, "preserve_color": colors, "max_pixels": limit}
+        options: dict[str, Any] = {"strength": strength, "stroke_size": size, "preserve_color": colors, "max_pixels": limit}
         options["mask"] = save_mask(mask, results / ".mask.png")
         return shown(inputs, drawn(StylizeSettings(inputs, source, output, **options)), limit)
 

@@ -154,7 +154,7 @@ def is_empty(edited: dict | None) -> bool:
 
 def pixels_of(edited: dict | None, max_pixels: int) -> np.ndarray:
     """The painting in an editor, cut as it was cut there; uint8 RGB (H, W, 3)."""
-    if is_empty(edited):
+    if edited is None or is_empty(edited):
         raise UserError("the painting is missing: choose a picture")
     pixels = np.asarray(edited["composite"])
     if pixels.shape[0] * pixels.shape[1] > max_pixels:

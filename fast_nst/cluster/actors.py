@@ -96,5 +96,6 @@ class StoreFiles(Files):
         return picture
 
     def write(self, job: Job, picture: Picture) -> None:
+        assert job.target is not None  # a place of the store
         write_job(job, picture)
         self.target.deliver(job.target, self.outputs[job])

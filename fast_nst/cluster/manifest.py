@@ -39,7 +39,8 @@ class Manifest:
     """The manifest in a store (context manager): rows that are added are written from time to time, and at the end."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._rows, self._written = store, [], time.monotonic()
+        self._store, self._written = store, time.monotonic()
+        self._rows: list[dict[str, Any]] = []
         self._parts = sorted(name for name in store.names_in(FOLDER) if PART.fullmatch(name))
         self._next = 1 + int(self._parts[-1][5:-8]) if self._parts else 0
 

@@ -40,7 +40,9 @@ class Pictures:
 class Store(Protocol):
     """A place of pictures."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its path or address."""
 
     def pictures(self, recursive: bool) -> Iterator[Pictures]:
         """The pictures, folder by folder."""

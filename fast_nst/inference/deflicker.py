@@ -103,10 +103,11 @@ class MotionMemory:
     def __call__(self, frame: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """The result for ``frame``, of which the network has ``drawn`` a picture; all are uint8 RGB (H, W, 3)."""
         result = drawn.astype(np.float32)
-        if not self.is_cut(frame) and self.frame is not None and self.frame.shape == frame.shape:
-            places, back = self._places(frame, self.frame), self._places(self.frame, frame)
-            share = self.stabilize * self._sureness(frame, places, back)
-            result += share[..., None] * (self._moved(self.result, places) - result)
+        last, before = self.frame, self.result
+        if not self.is_cut(frame) and last is not None and before is not None and last.shape == frame.shape:
+            places, back = self._places(frame, last), self._places(last, frame)
+            share = self.stabilize * self._sureness(frame, last, places, back)
+            result += share[..., None] * (self._moved(before, places) - result)
         self.frame, self.result = frame, result
         return np.clip(np.rint(result), 0, 255).astype(np.uint8)
 
@@ -128,10 +129,10 @@ class MotionMemory:
         """``values`` (H, W, C) at ``places``, bicubic."""
         return self.cv.remap(values, places, None, self.cv.INTER_CUBIC, borderMode=self.cv.BORDER_REPLICATE)
 
-    def _sureness(self, frame: np.ndarray, places: np.ndarray, back: np.ndarray) -> np.ndarray:
+    def _sureness(self, frame: np.ndarray, last: np.ndarray, places: np.ndarray, back: np.ndarray) -> np.ndarray:
         """s, float32 (H, W) in [0, 1]."""
         height, width = frame.shape[:2]
-        difference = np.abs(frame - self._moved(self.frame.astype(np.float32), places)).mean(2)
+        difference = np.abs(frame - self._moved(last.astype(np.float32), places)).mean(2)
         alike = _ramp(self.cv.blur(difference, (WINDOW, WINDOW)), SURE, UNSURE)
         way = np.linalg.norm(self._moved(back, places) - _grid(height, width), axis=2)
         inside = ((places >= 0) & (places <= np.array([width - 1, height - 1], np.float32))).all(2)

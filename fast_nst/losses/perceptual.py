@@ -17,6 +17,7 @@ Departures from the paper:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -145,7 +146,7 @@ class PerceptualLoss(nn.Module):
         return {layer: without_border(value, share) for layer, value in features.items()}
 
     def _combined(self, distances: list[Tensor], weights: Sequence[float]) -> Tensor:
-        total = sum(weight * distance for weight, distance in zip(weights, distances, strict=True))
+        total: Any = sum(weight * distance for weight, distance in zip(weights, distances, strict=True))
         return total / self.formula.divisor(weights)
 
     @torch.no_grad()

@@ -40,7 +40,9 @@ class StylePictures(pl.Callback):
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         logger = trainer.logger
-        for name, pixels in self.styles.items() if isinstance(logger, TensorBoardLogger) else ():
+        if not isinstance(logger, TensorBoardLogger):
+            return
+        for name, pixels in self.styles.items():
             logger.experiment.add_image(f"style/{name}", pixels, trainer.global_step, dataformats="HWC")
 
 

@@ -39,7 +39,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {"lr": lr, "betas": BETAS, "eps": EPS, "use_muon": False})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]  # torch overloads it
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -53,23 +53,40 @@ class Muon(torch.optim.Optimizer):
         for kernel in kernels:
             state = self._state_of(kernel, "momentum")
             state["step"] += 1
-            state["momentum"].lerp_(kernel.grad, 1 - MOMENTUM)
-            update = zeropower_via_newtonschulz(kernel.grad.lerp(state["momentum"], MOMENTUM).flatten(1))
+            gradient = _gradient_of(kernel)
+            state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+            update = zeropower_via_newtonschulz(gradient.lerp(state["momentum"], MOMENTUM).flatten(1))
             kernel.sub_(update.view_as(kernel), alpha=match_rms_adamw(group["lr"], update.shape))
 
     def _adam_step(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         states = [self._state_of(parameter, "exp_avg", "exp_avg_sq") for parameter in parameters]
         averages, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
-        gradients = [parameter.grad for parameter in parameters]
-        (beta1, beta2), options = group["betas"], {"amsgrad": False, "weight_decay": 0.0, "maximize": False}
-        adam(parameters, gradients, averages, squares, [], steps,
-             beta1=beta1, beta2=beta2, lr=group["lr"], eps=group["eps"], **options)  # fmt: skip
+        adam(
+            list[Tensor](parameters),
+            [_gradient_of(parameter) for parameter in parameters],
+            averages,
+            squares,
+            [],
+            steps,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=0.0,
+            eps=group["eps"],
+            maximize=False,
+        )
 
     def _state_of(self, parameter: nn.Parameter, *names: str) -> dict[str, Tensor]:
         """The state of ``parameter``: its number of steps and the averages ``names``, 0 before the first step."""
         if not self.state[parameter]:
             self.state[parameter] = {"step": torch.tensor(0.0)} | {name: torch.zeros_like(parameter) for name in names}
         return self.state[parameter]
+
+
+def _gradient_of(parameter: nn.Parameter) -> Tensor:
+    assert parameter.grad is not None  # others are left out in a step
+    return parameter.grad
 
 
 def match_rms_adamw(lr: float, shape: torch.Size) -> float:

@@ -93,10 +93,10 @@ def check_style(image: Image.Image, network: LossNetwork | None = None, sizes: t
         sizes: longer sides in pixels at which to measure them; sizes beyond the painting's own are left out.
     """
     pixels = np.asarray(image)
-    shares = {}
-    for size in sizes if network else ():
-        if size <= max(image.size) or size == min(sizes):
-            shares[size] = energy_shares(network, np.asarray(resize_long_side(image, size)))
+    shares: dict[int, dict[str, float]] = {}
+    if network is not None:
+        measured = [size for size in sizes if size <= max(image.size) or size == min(sizes)]
+        shares = {size: energy_shares(network, np.asarray(resize_long_side(image, size))) for size in measured}
     gray = pixels.mean(2) / 255
     spread = float(pixels.reshape(-1, 3).std(0).mean() / 255)
     return StyleReport(image.width, image.height, blockiness(gray), find_frame(gray), spread, shares)

@@ -82,7 +82,7 @@ class Canvas:
 
     def __init__(self, color: np.ndarray) -> None:
         self.color = color.astype(np.float32).copy()
-        self.thickness = np.zeros(color.shape[:2], np.float32)
+        self.thickness: np.ndarray = np.zeros(color.shape[:2], np.float32)
 
     def lay(
         self,

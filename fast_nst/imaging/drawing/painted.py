@@ -280,7 +280,8 @@ def ink_wash(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 def _ranges(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Density of ink of four ranges that fade downward, and where it is tinged."""
     x, y = grid(height, width)
-    density, tinged = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    density: np.ndarray = np.zeros((height, width), np.float32)
+    tinged: np.ndarray = np.zeros((height, width), np.float32)
     for depth in range(4):
         rough = sum(rng.normal(0, 1) / k * np.sin(2.5 * k * x + rng.uniform(0, 6)) for k in (1, 2, 3, 5, 9, 17))
         crest = 0.2 + 0.2 * depth + 0.11 * rough + 0.01 * noise(rng, height, width, 0.02, 2)

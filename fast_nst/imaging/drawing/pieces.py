@@ -313,7 +313,8 @@ def kilim(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     palette = random_palette(rng, str(rng.choice(["earth", "complementary", "triadic", "split", "analogous"])))
     knot = max(2, int(rng.uniform(4, 7) * min(height, width) / 512))
     rows, columns = height // knot + 2, width // knot + 2
-    knots, top = np.zeros((rows, columns, 3), np.float32), 0
+    knots: np.ndarray = np.zeros((rows, columns, 3), np.float32)
+    top = 0
     while top < rows:
         band = int(rng.choice([2, 3, 8, 14, 20, 28]))
         knots[top : top + band] = _band(rng, palette, band, columns)[: rows - top]
@@ -360,7 +361,7 @@ def tapestry(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     threads = np.vstack([palette.colors, palette.accent[None], 0.5 * palette.colors[1:] + 0.5 * palette.colors[:-1]])
     color = small / 255 + 0.07 * stretched(rng, small.shape[0], small.shape[1], 1.0, 5.0)[..., None]
     index = np.argmin([((color - thread) ** 2).sum(-1) for thread in threads], 0)
-    woven = vary(rng, threads[index], 0.05, 0.02) * (1 + 0.07 * rng.normal(0, 1, (len(index), 1, 1)))
+    woven: np.ndarray = vary(rng, threads[index], 0.05, 0.02) * (1 + 0.07 * rng.normal(0, 1, (len(index), 1, 1)))
     woven = np.kron(woven, np.ones((unit, unit, 1)))[:height, :width]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     rib = 0.84 + 0.2 * np.abs(np.sin(np.pi * x / (2 * unit) + np.pi / 2 * ((y // unit) % 2)))
