@@ -40,7 +40,7 @@ class Manifest:
 
     def __init__(self, store: Store) -> None:
         self._store, self._written = store, time.monotonic()
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Mapping[str, Any]] = []
         self._parts = sorted(name for name in store.names_in(FOLDER) if PART.fullmatch(name))
         self._next = 1 + int(self._parts[-1][5:-8]) if self._parts else 0
 
