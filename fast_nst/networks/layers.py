@@ -147,7 +147,7 @@ class SmoothUpsampleConvNorm(UpsampleConvNorm):
 
 
 class ToRGB(nn.Module):
-    """The last convolution, the mixing of its channels to RGB, and the photograph's way past the network; one row a style.
+    """Last layer: a convolution, the mixing of its channels to RGB, and a gated skip of the photograph; one row a style.
 
     y = color[s] conv(x) + shift[s] + gate[s] * photo
 
@@ -187,7 +187,7 @@ class ToRGB(nn.Module):
     def recolor(self, row: int, change: Tensor, offset: Tensor) -> None:
         """Move the colors x of one row's pictures to ``change`` x + ``offset``.
 
-        Exact but for the photograph's way past the network, of which the diagonal of ``change`` is all that fits the gate.
+        Exact but for the skip of the photograph, whose gate takes only the diagonal of ``change``.
         """
         self.color[row] = change @ self.color[row]
         self.shift[row] = change @ self.shift[row] + offset

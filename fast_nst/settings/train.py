@@ -20,7 +20,7 @@ LOSS_BORDER = 16  # pixels of a crop's edge that training leaves out of the loss
 
 @dataclass
 class LossSettings:
-    """What the objective weighs.
+    """Terms of the objective and their weights.
 
     Attributes:
         content_weight: weight of the content term, the mean over content_layers.
@@ -78,7 +78,7 @@ class LossSettings:
 
 @dataclass
 class OptimizerSettings:
-    """How the network learns.
+    """Optimizer of the network and its learning rate.
 
     Attributes:
         learning_rate: peak rate, of Muon for the kernels and of Adam for all else.

@@ -1,4 +1,4 @@
-"""What a camera sees, drawn as it comes, into a film or a window (PyAV; the window is Tk's).
+"""Pictures of a camera, drawn live into a film or a window (PyAV; the window is Tk's).
 
 Live means never late: a picture that comes while another is drawn replaces the one that waits, so what is drawn next is
 always the newest. Unless a size is given, pictures are reduced so far that 15 of them are drawn a second, as a trial at the

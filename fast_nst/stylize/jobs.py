@@ -57,7 +57,7 @@ class Job:
         return is_film(self.source) or (is_film(self.target) and self.source is not None)
 
     def fate(self, overwrite: bool) -> str:
-        """What would happen to a target that exists; empty for a new one."""
+        """A note on a target that exists: replaced or left alone; empty for a new one."""
         if self.target is None or not os.path.lexists(self.target):
             return ""
         return " (replaced)" if overwrite else " (exists, left alone)"
@@ -123,7 +123,7 @@ def _unreadable(problems: dict[Path, tuple[Path, OSError]]) -> list[Job]:
 
 
 def tag_of(style: str) -> str:
-    """What a style adds to a picture's name: great_wave, or great_wave-the_scream for a blend."""
+    """The part of a picture's name that tells its style: great_wave, or great_wave-the_scream for a blend."""
     names = [Path(part.partition(":")[0].strip()).name.removesuffix(".onnx") for part in style.split(",")]
     tag = re.sub(r"[^\w.-]+", "_", "-".join(filter(None, names))) or "stylized"
     return shortened(tag, MAX_TAG)

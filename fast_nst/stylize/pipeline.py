@@ -36,7 +36,7 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """Result of a job.
 
     Attributes:
         problem: why its picture could not be stylized, in a line; empty where the file is written.

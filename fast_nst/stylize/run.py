@@ -49,7 +49,7 @@ def stylize_files(settings: StylizeSettings, stylizer: Stylizer | None = None) -
 
 
 def planned(settings: StylizeSettings) -> list[Job]:
-    """Which file would be written for each photograph; no model is loaded, and nothing is drawn.
+    """The jobs of a command, a file for each photograph; no model is loaded, and nothing is drawn.
 
     Raises:
         UserError: as ``stylize_files``, as far as it can be known before.
@@ -77,7 +77,7 @@ def stylizer_of(settings: StylizeSettings) -> Stylizer:
 
 
 def _checked(settings: StylizeSettings, make: Callable[[], Made]) -> Made:
-    """What ``make`` returns; a painting given as a style is answered with the photograph of ``settings`` in the commands."""
+    """The result of ``make``; a painting given as a style is answered with commands on the photograph of ``settings``."""
     try:
         return make()
     except PaintingAsStyle as error:
@@ -91,7 +91,7 @@ def mask_of(settings: StylizeSettings) -> Mask | None:
 
 
 def stylizers_of(settings: StylizeSettings, stylizer: Stylizer | None = None) -> Callable[[Job], Stylizer]:
-    """What draws each job: ``stylizer`` (none: the one that ``settings`` describe), or for --style random one a style."""
+    """The stylizer of each job: ``stylizer`` (none: that of ``settings``), or for --style random one a style."""
     if settings.style != RANDOM:
         one = stylizer or stylizer_of(settings)
         return lambda job: one
