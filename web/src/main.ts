@@ -70,7 +70,8 @@ async function addModel(file: File): Promise<void> {
   work({ doing: "Reading the model" });
   const model = await painter.ask("add", { file, id: `added ${++added}` });
   const shipped = new Set(catalog.styles.map((one) => one.row));
-  const rows = model.rows.filter((row) => row === model.own || (isStyle(row, model.rows, catalog.limits) && !shipped.has(row)));
+  const isNew = (row: string) => isStyle(row, model.rows, catalog.limits) && !shipped.has(row);
+  const rows = model.rows.filter((row) => row === model.own || isNew(row));
   const styles = rows.map((row) => ({
     ...{ id: `${model.id} ${row}`, title: row, painter: file.name, year: "", license: "" },
     ...{ row, model: model.id, thumbnail: "", added: true },
@@ -113,7 +114,8 @@ async function draw(own: number, draft: boolean): Promise<void> {
 function resultText({ limited }: Drawn): string {
   const size = `${photo!.width} × ${photo!.height}`;
   if (limited === undefined) return size;
-  return `${size}. Strokes are × ${limited} here, the finest that this page draws in so large a picture; fast-nst stylize --stroke_size draws finer ones.`;
+  const finest = `Strokes are × ${limited} here, the finest that this page draws in so large a picture`;
+  return `${size}. ${finest}; fast-nst stylize --stroke_size draws finer ones.`;
 }
 
 async function save(): Promise<void> {

@@ -61,7 +61,8 @@ export class Camera {
 
   private frame(side: number): Promise<ImageBitmap> {
     const share = side / Math.max(video.videoWidth, video.videoHeight);
-    const [resizeWidth, resizeHeight] = [video.videoWidth, video.videoHeight].map((pixels) => Math.max(16, Math.round(pixels * share)));
+    const scaled = (pixels: number) => Math.max(16, Math.round(pixels * share));
+    const [resizeWidth, resizeHeight] = [scaled(video.videoWidth), scaled(video.videoHeight)];
     return createImageBitmap(video, { resizeWidth, resizeHeight, resizeQuality: "medium" });
   }
 }
@@ -71,7 +72,7 @@ async function open(): Promise<MediaStream> {
     return await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
   } catch (error) {
     const refused = error instanceof DOMException && error.name === "NotAllowedError";
-    const reason = refused ? "The camera was not allowed; allow it for this page and try again." : "There is no camera that this page can use.";
-    throw new Problem(reason);
+    if (refused) throw new Problem("The camera was not allowed; allow it for this page and try again.");
+    throw new Problem("There is no camera that this page can use; choose a picture instead.");
   }
 }

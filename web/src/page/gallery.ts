@@ -29,7 +29,9 @@ export class Gallery {
 
   /** Add styles, at the end or at the beginning. */
   add(styles: Style[], first = false): void {
-    const entries = styles.map((style) => ({ style, label: this.label(style), words: plain(`${style.title} ${style.painter}`) }));
+    const entries = styles.map((style) => {
+      return { style, label: this.label(style), words: plain(`${style.title} ${style.painter}`) };
+    });
     if (first) this.entries.unshift(...entries);
     else this.entries.push(...entries);
     gallery[first ? "prepend" : "append"](...entries.map((entry) => entry.label));
@@ -81,8 +83,9 @@ export class Gallery {
   /** Scroll the gallery alone, not the page, until a label is seen. */
   private scrollTo(label: HTMLElement): void {
     const inside = gallery.getBoundingClientRect(), own = label.getBoundingClientRect();
-    const over = (low: number, high: number, start: number, end: number) => Math.min(0, low - start) + Math.max(0, high - end);
-    gallery.scrollBy(over(own.left, own.right, inside.left, inside.right), over(own.top, own.bottom, inside.top, inside.bottom));
+    const x = Math.min(0, own.left - inside.left) + Math.max(0, own.right - inside.right);
+    const y = Math.min(0, own.top - inside.top) + Math.max(0, own.bottom - inside.bottom);
+    gallery.scrollBy(x, y);
   }
 }
 

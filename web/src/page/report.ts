@@ -28,5 +28,6 @@ export function complain(error: unknown): void {
   if (!(error instanceof Problem)) console.error(error);
   status.textContent = "";
   bar.hidden = true;
-  problem.textContent = error instanceof Problem ? error.message : "Something went wrong in this page; reload it and try again.";
+  const unknown = "Something went wrong in this page; reload it and try again.";
+  problem.textContent = error instanceof Problem ? error.message : unknown;
 }

@@ -45,7 +45,8 @@ export class Model {
     if (image?.isTensor && image.type === "float32") {
       throw new Problem(`${name} takes float32 pixels, for other programs; export it with --pixels uint8.`);
     }
-    if (!image?.isTensor || image.type !== "uint8" || image.shape.length !== 4 || !this.session.outputNames.includes("picture")) {
+    const drawsPictures = this.session.outputNames.includes("picture");
+    if (!drawsPictures || !image?.isTensor || image.type !== "uint8" || image.shape.length !== 4) {
       throw new Problem(`${name} is no model of styles; choose one that fast-nst train or fast-nst export wrote.`);
     }
     const [, height, width] = image.shape;

@@ -18,11 +18,12 @@ export async function decode(file: Blob, name: string, minSide: number): Promise
   const bitmap = await bitmapOf(file, name);
   const { width, height } = bitmap;
   if (Math.min(width, height) < minSide) {
-    throw new Problem(`${name} has ${width} x ${height} pixels; it takes at least ${minSide} x ${minSide}, so enlarge it first.`);
+    const least = `it takes at least ${minSide} x ${minSide}`;
+    throw new Problem(`${name} has ${width} x ${height} pixels; ${least}, so enlarge it first.`);
   }
   if (width * height > MOST_PIXELS) {
-    const most = MOST_PIXELS / 1e6;
-    throw new Problem(`${name} has ${Math.round((width * height) / 1e6)} megapixels, and this page takes up to ${most}; reduce it first, or use fast-nst stylize.`);
+    const sizes = `${Math.round((width * height) / 1e6)} megapixels, and this page takes up to ${MOST_PIXELS / 1e6}`;
+    throw new Problem(`${name} has ${sizes}; reduce it first, or use fast-nst stylize.`);
   }
   return photoOf(bitmap, name);
 }

@@ -1,5 +1,5 @@
 /**
- * Resampling with a Lanczos window of three lobes, in the fixed-point arithmetic of Pillow, so that both give the same bytes.
+ * Resampling with a Lanczos window of three lobes, in the fixed-point arithmetic of Pillow, so that both give the same.
  *
  * Columns first, then rows; in between, values are rounded to eight bits. A weight has 22 bits behind the point.
  */
@@ -21,9 +21,9 @@ interface Kernels {
 /** `pixels` at another size. `progress` is called with the share that is done. */
 export function resize(pixels: Pixels, width: number, height: number, progress?: (share: number) => void): Pixels {
   const both = width !== pixels.width && height !== pixels.height;
-  const wide = width === pixels.width ? pixels : resizeColumns(pixels, width, (share) => progress?.(both ? share / 2 : share));
-  if (height === wide.height) return wide;
-  return resizeRows(wide, height, (share) => progress?.(both ? (1 + share) / 2 : share));
+  const tell = (share: number, from: number) => progress?.(both ? (from + share) / 2 : share);
+  const wide = width === pixels.width ? pixels : resizeColumns(pixels, width, (share) => tell(share, 0));
+  return height === wide.height ? wide : resizeRows(wide, height, (share) => tell(share, 1));
 }
 
 function lanczos(x: number): number {
@@ -38,15 +38,16 @@ function kernelsOf(source: number, target: number): Kernels {
   const stretch = Math.max(scale, 1);
   const support = LOBES * stretch;
   const most = Math.ceil(support) * 2 + 1;
-  const kernels = { first: new Int32Array(target), count: new Int32Array(target), weights: new Int32Array(target * most), most };
+  const [first, count] = [new Int32Array(target), new Int32Array(target)];
+  const kernels = { first, count, weights: new Int32Array(target * most), most };
   for (let place = 0; place < target; place++) {
     const center = (place + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(center - support + 0.5));
-    const count = Math.min(source, Math.trunc(center + support + 0.5)) - first;
-    const weights = Array.from({ length: count }, (_, k) => lanczos((k + first - center + 0.5) / stretch));
+    const start = Math.max(0, Math.trunc(center - support + 0.5));
+    const length = Math.min(source, Math.trunc(center + support + 0.5)) - start;
+    const weights = Array.from({ length }, (_, k) => lanczos((k + start - center + 0.5) / stretch));
     const sum = weights.reduce((total, weight) => total + weight, 0);
-    kernels.first[place] = first;
-    kernels.count[place] = count;
+    first[place] = start;
+    count[place] = length;
     weights.forEach((weight, k) => (kernels.weights[place * most + k] = fixed(weight / sum)));
   }
   return kernels;
