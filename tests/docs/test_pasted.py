@@ -153,7 +153,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a shell that finds ``fast-nst`` and ``python``, both of which run in forks of one process."""
+    """Variables of a shell that finds ``fast-nst`` and ``python``, both of which run in forks of one process."""
     folder = tmp_path_factory.mktemp("bin")
     address = str(folder / "socket")
     for name in ("fast-nst", "python"):
@@ -162,15 +162,15 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         (folder / name).write_text("#!/bin/sh\n")
     for program in folder.iterdir():
         program.chmod(0o755)
-    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
+    variables = {"PATH": f"{folder}:{os.environ['PATH']}", "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("command_server.py")), address],
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
+        env=os.environ | variables,
     )
     assert server.stdout.readline() == "ready\n"
-    yield environment
+    yield variables
     server.kill()
     server.wait()
 
@@ -217,7 +217,7 @@ def test_the_blocks_of_a_page_run_when_they_are_pasted(page, tmp_path, pictures,
         own["TORCH_HOME"] = str(request.getfixturevalue("weights"))
         shutil.copy(Path(own["TORCH_HOME"]) / "hub" / "checkpoints" / "vgg16-397923af.pth", tmp_path)
         torch.save(request.getfixturevalue("mosaic"), tmp_path / "mosaic.pth")
-    pasted(page, tmp_path, shell | own)
+    pasted(page, tmp_path, os.environ | shell | own)
     for name in WRITTEN.get(page.name, ()):
         assert (tmp_path / name).exists() or ("film" in name and "film.mp4" in left_out()), name
 
