@@ -6,7 +6,8 @@ Departures from the paper: Muon instead of Adam for the kernels; without a base,
 of the run, so that a short run keeps the photograph; the learning rate falls over the whole of it, so that a long one ends
 clean. One network learns several styles, in turn (Dumoulin et al. 2017), and every strength between the photograph and
 beyond the style: a picture of strength t is drawn by t of the style's row and 1 - t of ``identity``, and judged with t^2 of
-the style weight. The style weight of each style is steered to a structure target (``structure_target``).
+the style weight. The style weight of each style is steered to a structure target (``structure_target``). With a stability
+weight, half of the photographs are drawn a second time, moved a little, and the picture is to move along (``stability``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from fast_nst.losses.perceptual import PerceptualLoss
+from fast_nst.losses.stability import random_motion, second_view, stability_loss
 from fast_nst.losses.terms import LossTerms
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.runs.state_schema import number
@@ -34,6 +36,8 @@ from fast_nst.training.structure_target import StructureTarget
 Network = Callable[[Tensor, Tensor], Tensor]
 Criterion = Callable[..., LossTerms]
 FIRST_STYLE_SHARE = 0.1
+STABILITY_RAMP = 0.3  # of the run, over which the stability weight rises from 0
+STABILITY_STREAM = 1  # keeps the random numbers of the motion apart from those of the strengths
 GROUPS = ("kernels", "biases", "style rows")  # of parameters, as TensorBoard calls their learning rates
 
 
@@ -85,7 +89,27 @@ class StyleTransferModule(pl.LightningModule):
         self._follow_structure(terms.structure)
         means = {name: value.detach().mean() for name, value in terms._asdict().items()}
         self._log_terms(means)
-        return {"loss": terms.total, "terms": means, "pictures": pictures.detach()}
+        result = {"loss": terms.total, "terms": means, "pictures": pictures.detach()}
+        return self._with_stability(result, pictures, photos) if self.criterion.settings.stability_weight else result
+
+    def _with_stability(self, result: dict[str, Any], pictures: Tensor, photos: Tensor) -> dict[str, Any]:
+        """``result`` of a step with the stability term: weighted in the loss, and by itself, without its weight."""
+        stability = self.stability(pictures, photos)
+        self.log("train/stability", stability.detach())
+        loss = result["loss"] + self.stability_share() * self.criterion.settings.stability_weight * stability
+        return result | {"loss": loss, "stability": stability.detach()}
+
+    def stability(self, pictures: Tensor, photos: Tensor) -> Tensor:
+        """``stability_loss`` of half of this step's ``pictures`` of ``photos``, at the same styles and strengths."""
+        numbers = np.random.default_rng((self.seed, self.global_step, self.global_rank, STABILITY_STREAM))
+        chosen = torch.from_numpy(numbers.permutation(len(photos))[: (len(photos) + 1) // 2])
+        height, width = photos.shape[-2:]
+        motion = random_motion(len(chosen), height, width, seed=int(numbers.integers(2**63)))
+        motion = type(motion)(*(value.to(photos.device) for value in motion))
+        views, change = second_view(photos[chosen], motion)
+        views = views.contiguous(memory_format=torch.channels_last)
+        second = self.network(views, self._style_weights(photos)[chosen])
+        return stability_loss(pictures[chosen], second, change, motion, self.criterion.border)
 
     def _follow_structure(self, structure: Tensor) -> None:
         """Steer the style weights by structure r (B,) of the pictures at the usual strength, on all devices."""
@@ -100,9 +124,13 @@ class StyleTransferModule(pl.LightningModule):
     def pictures(self, photos: Tensor, network: Network | None = None) -> Tensor:
         """``photos`` (B, 3, H, W) in [0, 1] at this step's styles and strengths, by ``network`` or the module's own."""
         photos = photos.contiguous(memory_format=torch.channels_last)
-        style, strengths = self._choices(len(photos))
         network = self.network if network is None else network
-        return network(photos, self.network.style_weights(torch.tensor(self.rows)[style], strengths, like=photos))
+        return network(photos, self._style_weights(photos))
+
+    def _style_weights(self, photos: Tensor) -> Tensor:
+        """The weights (B, S) of the network's rows at this step's styles and strengths."""
+        style, strengths = self._choices(len(photos))
+        return self.network.style_weights(torch.tensor(self.rows)[style], strengths, like=photos)
 
     def terms(self, pictures: Tensor, photos: Tensor, criterion: Criterion | None = None) -> LossTerms:
         """The objective on this step's ``pictures`` of ``photos``, by ``criterion`` or the module's own."""
@@ -158,6 +186,10 @@ class StyleTransferModule(pl.LightningModule):
         if self.global_step >= ramp:
             return 1.0
         return FIRST_STYLE_SHARE + (1 - FIRST_STYLE_SHARE) * self.global_step / ramp
+
+    def stability_share(self) -> float:
+        """Factor of the stability weight at this step: from 0 to 1 over the first ``STABILITY_RAMP`` of the run."""
+        return min(1.0, self.global_step / max(1.0, STABILITY_RAMP * self.steps))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         rate, rows = self.settings.learning_rate, {id(table) for table in self.network.style_parameters().values()}
