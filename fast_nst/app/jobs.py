@@ -27,6 +27,7 @@ from fast_nst.system.files import check_folder
 OWN, PAINTING, PHOTOS, LOG = ".app", "painting.png", "photos", "log.txt"
 FAREWELL = 120  # seconds that a training has to save its state
 TAIL = 20_000  # bytes of a log that are read
+APART: dict[str, Any]  # how a training is started on its own
 if sys.platform == "win32":
     STOP, APART = signal.CTRL_BREAK_EVENT, {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 else:

@@ -53,7 +53,7 @@ def stylize_data_set(settings: StylizeSettings) -> Summary:
         Stopped: a signal ended the run; what is drawn is kept, and the same command goes on.
     """
     check_settings(settings)
-    source, target = open_store(settings.inputs[0]), open_store(settings.output)
+    source, target = open_store(settings.inputs[0]), open_store(str(settings.output))
     check_apart(source.name, target.name)
     check_style(settings)
     target.check_writable()
@@ -97,7 +97,7 @@ class Run:
         tasks = chain([first], tasks)
         with connected(self.settings.ray) as ray, StopSignals(), tqdm(unit="picture", total=0, smoothing=0.05) as progress:
             while some := list(islice(tasks, ROUND)):
-                progress.total += len(some)
+                progress.total = (progress.total or 0) + len(some)
                 progress.refresh()
                 lost = self._draw(ray, some, TABLE, progress)
                 self._give_up(self._draw(ray, lost, 1, progress) if lost else [])
@@ -160,7 +160,7 @@ def rows_of(ray: Any, settings: StylizeSettings, plan: Plan, tasks: list[Task], 
     size = max(1, min(most, len(tasks) // (workers * TABLES_A_WORKER)))
     tables = [table_of_tasks(tasks[start : start + size]) for start in range(0, len(tasks), size)]
     workers = min(workers, len(tables))
-    _quiet(ray)
+    _quiet()
     worker = {
         "settings": replace(settings, threads=cpus),
         "mask": mask_of(settings),
@@ -204,11 +204,11 @@ def table_of_tasks(tasks: list[Task]) -> pa.Table:
     )
 
 
-def _quiet(ray: Any) -> None:
+def _quiet() -> None:
     """Settings of Ray Data: small blocks, a lost block is left out, and no progress bars of its own."""
-    import ray.data
+    from ray.data import DataContext
 
-    context = ray.data.DataContext.get_current()
+    context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.target_max_block_size = 1 << 20
     context.max_errored_blocks = -1

@@ -69,11 +69,11 @@ class Trainings:
 
     def __init__(self, settings: EachSettings) -> None:
         base = resolved(settings.one())
-        paintings = find_images(Path(settings.each).expanduser().resolve(), recursive=False)
+        paintings = find_images(Path(str(settings.each)).expanduser().resolve(), recursive=False)
         if not paintings:
             raise UserError(f"no paintings in {escape_name(settings.each)}; name a folder of pictures")
         self.runs = {name: resolved(replace(base, style=str(path), name=name)) for name, path in named(paintings).items()}
-        self.rows = {name: Row(name, Path(run.style).name) for name, run in self.runs.items()}
+        self.rows = {name: Row(name, Path(str(run.style)).name) for name, run in self.runs.items()}
         self.table, self.sheet = Path(base.checkpoints) / TABLE, Path(base.checkpoints) / SHEET
 
     def begin(self, name: str) -> TrainSettings | None:
@@ -117,7 +117,10 @@ class Trainings:
         """Write the finished paintings, each beside its run's last preview, on one sheet."""
         done = [name for name, row in self.rows.items() if row.state == DONE]
         pairs = [
-            [(name, _read_picture(self.runs[name].style)), ("", _read_picture(self._folder(name).previews / "final.png"))]
+            [
+                (name, _read_picture(str(self.runs[name].style))),
+                ("", _read_picture(self._folder(name).previews / "final.png")),
+            ]
             for name in done
         ]
         rows = [sum(pairs[start : start + PAIRS], []) for start in range(0, len(pairs), PAIRS)]
