@@ -15,6 +15,7 @@ from gradio.utils import get_upload_folder
 
 from fast_nst.errors import UserError, printable
 
+SHOWN = 20  # seconds
 HASHED = r"[/\\][0-9a-f]{32,}[/\\]"  # the folder of one upload
 
 
@@ -43,10 +44,10 @@ def shown() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise gr.Error(sentence(error), title="", duration=None, print_exception=False) from error
+        raise gr.Error(sentence(error), title="", duration=SHOWN, print_exception=False) from error
     except OSError as error:
         text = f"the system refuses {error.filename or 'this'}: {error.strerror or error}; check rights and space there"
-        raise gr.Error(sentence(text), title="", duration=None, print_exception=False) from error
+        raise gr.Error(sentence(text), title="", duration=SHOWN, print_exception=False) from error
 
 
 def sentence(error: object) -> str:

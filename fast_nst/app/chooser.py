@@ -23,7 +23,7 @@ class Chooser:
         self.gallery = gr.Gallery(
             show_label=False,
             columns=3,
-            height=300,
+            height=260,
             object_fit="cover",
             allow_preview=False,
             interactive=False,

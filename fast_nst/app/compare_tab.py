@@ -67,7 +67,7 @@ class CompareTab:
                 self.strengths.append(slider)
         self.painting = picture_input("Painting to measure the style against", height=220)
         self.photos = gr.File(label=f"Photographs, at most {MOST} (none: three samples)", file_count="multiple", height=180)
-        self.size = gr.Slider(128, 1024, 256, step=64, label="Longer side in pixels")
+        self.size = gr.Slider(64, 1024, 256, step=64, label="Longer side in pixels")
         self.button = gr.Button("Compare", variant="primary")
 
     def styles(self) -> list[gr.Dropdown]:

@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from fast_nst.app.answers import answered, sentence
+from fast_nst.app.answers import SHOWN, answered, sentence
 from fast_nst.app.chooser import Chooser
 from fast_nst.app.gallery import find_entry
 from fast_nst.app.uploads import check_picture, new_folder, paths_of, picture_input, reduced
@@ -49,9 +49,9 @@ class StylizeTab:
     def _inputs(self) -> None:
         with gr.Tabs():
             with gr.Tab("One picture"):
-                self.photo = picture_input("Photograph", height=300)
+                self.photo = picture_input("Photograph", height=250)
             with gr.Tab("Several, or a film"):
-                self.files = gr.File(label="Photographs, films", file_count="multiple", height=300)
+                self.files = gr.File(label="Photographs, films", file_count="multiple", height=250)
         self.styles = Chooser(self.settings.checkpoints)
         self.strength = gr.Slider(0, MAX_STRENGTH, 1, step=0.05, label="Strength", info="0 is the photograph, 1 the style")
         with gr.Row():
@@ -60,7 +60,7 @@ class StylizeTab:
         self.button = gr.Button("Stylize", variant="primary")
 
     def _outputs(self) -> None:
-        self.slider = gr.ImageSlider(label="Before and after", interactive=False, height=420, buttons=["fullscreen"])
+        self.slider = gr.ImageSlider(label="Before and after", interactive=False, height=520, buttons=["fullscreen"])
         self.film = gr.Video(label="Film", visible=False, interactive=False)
         self.download = gr.File(label="Download", visible=False, interactive=False)
         with gr.Accordion("Only a part of the picture", open=False):
@@ -136,7 +136,7 @@ def drawn(settings: StylizeSettings) -> list[Path]:
         written = [path for path in Path(settings.output or "").iterdir() if not path.name.startswith(".")]
         if not written:
             raise
-        gr.Warning(sentence(error), duration=None)
+        gr.Warning(sentence(error), duration=SHOWN)
         return written
 
 

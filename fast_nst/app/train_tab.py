@@ -5,20 +5,24 @@ What is shown is read from the run's folder, so every browser that opens the pag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from PIL import Image
 
 from fast_nst.app.answers import answered
 from fast_nst.app.chooser import Chooser
 from fast_nst.app.jobs import Trainings
-from fast_nst.app.uploads import paths_of
+from fast_nst.app.uploads import SHOWN, check_picture, paths_of, picture_input
 from fast_nst.app.watching import Watcher
-from fast_nst.errors import ImageTooLarge, UserError
+from fast_nst.errors import UserError
+from fast_nst.imaging.images import open_image, resize_long_side
 from fast_nst.settings.app import AppSettings
 
 BUILT_IN, HERE, UPLOADED = "drawn scenes (built in)", "a folder on this machine", "uploaded"
+SIDES, MOST_CUT = ("left", "right", "top", "bottom"), 40  # percent
 LONGEST = 24 * 60  # minutes
 PAUSE = 2.0  # seconds between two looks at the run
 INTRODUCTION = "A style is trained in minutes. It goes on when this page is closed, and stops when the app ends."
@@ -46,7 +50,12 @@ class TrainTab:
         self._connect(page)
 
     def _inputs(self) -> None:
-        self.painting, self.advice = painting_editor(), gr.Markdown()
+        self.painting = picture_input("Painting", height=280)
+        with gr.Accordion("Cut off a frame or margins", open=False):
+            with gr.Row():
+                self.cuts = [gr.Slider(0, MOST_CUT, 0, step=0.5, label=f"{side}, %", min_width=120) for side in SIDES]
+            self.cut = gr.Image(label="What is learned", interactive=False, height=280)
+        self.advice = gr.Markdown()
         with gr.Row():
             self.name = gr.Textbox(label="Name of the style", placeholder="my_style", max_length=60)
             self.minutes = gr.Number(10, label="Minutes", minimum=0.1, maximum=LONGEST)
@@ -68,10 +77,13 @@ class TrainTab:
     def _connect(self, page: gr.Blocks) -> None:
         live = [self.status, self.preview, self.curves, self.stop, self.start, self.timer, self.seen, self.stopped]
         live += [self.chooser.list, self.chooser.gallery] if self.chooser else []
-        wanted = [self.painting, self.name, self.minutes, self.source, self.folder, self.photos]
+        wanted = [self.painting, *self.cuts, self.name, self.minutes, self.source, self.folder, self.photos]
         hidden: dict[str, Any] = {"show_progress": "hidden"}
         self.source.change(fields_of, self.source, [self.folder, self.photos], api_visibility="private", **hidden)
-        self.painting.change(self.check, self.painting, self.advice, api_name="check_painting", **hidden)
+        painted, checked = [self.painting, *self.cuts], [self.advice, self.cut]
+        self.painting.change(self.check, painted, checked, api_name="check_painting", **hidden)
+        for slider in self.cuts:
+            slider.release(self.check, painted, checked, api_visibility="private", **hidden)
         self.start.click(self.begin, wanted, live, api_name="train", **hidden)
         self.resume.click(self.go_on, self.stopped, live, api_name="resume", **hidden)
         self.stop.click(self.keep, None, live, api_name="stop_and_keep", show_progress_on=[self.status])
@@ -94,14 +106,21 @@ class TrainTab:
         return [stopped, *(self.chooser.refreshed() if self.chooser else [])]
 
     @answered
-    def check(self, edited: dict[str, Any] | None) -> str:
-        """What the style check says of the painting."""
-        return "" if is_empty(edited) else advice_on(pixels_of(edited, self.settings.max_pixels))
+    def check(self, path: str | None, left: float, right: float, top: float, bottom: float) -> tuple[str, Any]:
+        """What the style check says of the painting, and the painting as it is cut."""
+        if path is None:
+            return "", None
+        image = cut_painting(path, (left, right, top, bottom), self.settings.max_pixels)
+        return advice_on(image), np.asarray(reduced_image(image))
 
     @answered
     def begin(
         self,
-        edited: dict[str, Any] | None,
+        path: str | None,
+        left: float,
+        right: float,
+        top: float,
+        bottom: float,
         name: str,
         minutes: float,
         source: str,
@@ -114,8 +133,8 @@ class TrainTab:
         if (source == HERE and not folder) or (source == UPLOADED and not uploads):
             raise UserError(f"photographs are missing: name a folder, upload some, or choose {BUILT_IN}")
         photos = paths_of(uploads) if source == UPLOADED else ()
-        painting = pixels_of(edited, self.settings.max_pixels)
-        self.trainings.start(painting, name or "", minutes, photos, folder if source == HERE else None)
+        image = cut_painting(path, (left, right, top, bottom), self.settings.max_pixels)
+        self.trainings.start(np.asarray(image), name or "", minutes, photos, folder if source == HERE else None)
         return self.look()
 
     @answered
@@ -131,46 +150,30 @@ class TrainTab:
         return self.look()
 
 
-def painting_editor() -> gr.ImageEditor:
-    """An input for the painting, with a tool to cut off its margins."""
-    return gr.ImageEditor(
-        label="Painting; cut off frames and margins",
-        type="numpy",
-        image_mode="RGB",
-        sources=("upload", "clipboard"),
-        transforms=("crop",),
-        brush=False,
-        eraser=False,
-        layers=False,
-        format="png",
-        height=380,
-    )
+def cut_painting(path: str | None, cuts: Sequence[float], max_pixels: int) -> Image.Image:
+    """The painting without its margins.
+
+    Args:
+        cuts: percent of the width that are cut off at the left and the right, and of the height at the top and the bottom.
+    """
+    image = open_image(check_picture(path, max_pixels, "the painting"))
+    left, right, top, bottom = (share / 100 for share in cuts)
+    box = (left * image.width, top * image.height, (1 - right) * image.width, (1 - bottom) * image.height)
+    return image.crop(tuple(map(round, box)))
 
 
-def is_empty(edited: dict | None) -> bool:
-    """Whether an editor holds no picture."""
-    return not edited or edited.get("composite") is None
-
-
-def pixels_of(edited: dict | None, max_pixels: int) -> np.ndarray:
-    """The painting in an editor, cut as it was cut there; uint8 RGB (H, W, 3)."""
-    if edited is None or is_empty(edited):
-        raise UserError("the painting is missing: choose a picture")
-    pixels = np.asarray(edited["composite"])
-    if pixels.shape[0] * pixels.shape[1] > max_pixels:
-        raise ImageTooLarge("the painting", pixels.shape[0] * pixels.shape[1], max_pixels)
-    return pixels[..., :3]
-
-
-def advice_on(pixels: np.ndarray) -> str:
+def advice_on(image: Image.Image) -> str:
     """What the style check finds in a painting, as Markdown."""
-    from PIL import Image
-
     from fast_nst.training.style_check import check_style
 
-    report = check_style(Image.fromarray(pixels))
-    found = [f"- {warning}" for warning in report.warnings] or ["nothing that would make a model ugly"]
+    report = check_style(image)
+    found = [f"- {warning}" for warning in report.warnings] or ["Nothing that would make a model ugly."]
     return "\n".join([f"**{report.width} x {report.height} pixels**", "", *found])
+
+
+def reduced_image(image: Image.Image) -> Image.Image:
+    """``image`` for the page."""
+    return resize_long_side(image, SHOWN) if max(image.size) > SHOWN else image
 
 
 def fields_of(source: str) -> list[Any]:

@@ -41,10 +41,10 @@ class View:
         return None if self.preview is None else load_image(self.preview)
 
     def table(self) -> Any:
-        """The losses as a data frame."""
+        """The losses as a data frame; None before the first."""
         import pandas
 
-        return pandas.DataFrame(table_of(self.curves or {}))
+        return pandas.DataFrame(table_of(self.curves)) if self.curves else None
 
 
 class Watcher:
