@@ -18,6 +18,8 @@ from typing import BinaryIO
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from fast_nst.errors import ImageTooLarge, PackageMissing, UserError, escape_name
+from fast_nst.imaging.clean_aperture import Crop, read_crop
+from fast_nst.imaging.samples import CROP
 from fast_nst.imaging.scanning import HEIF
 from fast_nst.system.files import check_readable
 
@@ -55,7 +57,14 @@ def open_checked(source: Source, name: str | Path, limit: int | None = None) -> 
     limit, notes = MAX_PIXELS if limit is None else limit, list[str]()
     with _one_sentence(source, name, limit), _opened(source, limit, notes) as image:
         check_size(image, name, limit)
+        if image.format == "AVIF":
+            image.info[CROP] = _crop_of(source, image.size)
         yield image, notes
+
+
+def _crop_of(source: Source, size: tuple[int, int]) -> Crop | None:
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        return read_crop(file, size)
 
 
 def check_size(image: Image.Image, name: str | Path, limit: int, frames: int = 1) -> None:

@@ -15,15 +15,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from fast_nst.errors import UserError
+from fast_nst.imaging.planes import is_planar, read_planes
 
-BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION, SAMPLE_FORMAT = (
-    258,
-    262,
-    274,
-    277,
-    284,
-    339,
-)
+BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 258, 262, 274, 339
 WHITE_IS_ZERO, SIGNED = 0, 2  # values of PHOTOMETRIC and SAMPLE_FORMAT
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,6 +28,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+CROP = "crop box"  # among the info of an opened AVIF: what its reader leaves to be cut out, or None
 RANGES = (1, 255, 65535)  # white of floating point samples
 
 
@@ -49,24 +44,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def decode(image: Image.Image) -> Image.Image:
     """An opened image decoded: eight bits a sample, turned as its EXIF says; EXIF that cannot be read turns nothing."""
-    _check_planes(image)
-    image.load()  # which turns a TIFF by itself
+    planar = is_planar(image)
+    if not planar:
+        image.load()  # which turns a TIFF by itself
     orientation = None
     with suppress(Exception):  # Pillow raises whatever broken EXIF makes of it
         orientation = image.getexif().get(ORIENTATION)
-    image = to_eight_bits(image)
+    image = to_eight_bits(read_planes(image, to_eight_bits) if planar else _cropped(image))
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
-def _check_planes(image: Image.Image) -> None:
-    """Refuse a TIFF in separate planes unless each has eight bits: Pillow decodes the others as if they were bytes."""
-    tags: Any = getattr(image, "tag_v2", {})
-    samples, bits = tags.get(SAMPLES_PER_PIXEL, 1), np.atleast_1d(tags.get(BITS_PER_SAMPLE, 1))
-    if tags.get(PLANAR_CONFIGURATION, 1) == 2 and (samples == 1 or set(bits) != {8}):
-        raise UserError(
-            f"the picture has {samples} samples of {bits[0]} bits in separate planes, a layout that Pillow does not decode; "
-            "save it with the samples of a pixel side by side"
-        )
+def _cropped(image: Image.Image) -> Image.Image:
+    crop = image.info.get(CROP) if image.format == "AVIF" else None
+    return image if crop is None else image.crop(crop)
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:

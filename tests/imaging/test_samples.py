@@ -70,10 +70,60 @@ def test_samples_are_scaled_or_refused_in_a_sentence(bits, kind, photometric, pl
         found = read_picture(data).frames[0].pixels / 255
     except UserError as error:
         assert f"samples of {bits} bits" in str(error) and "save it" in str(error)
-        assert planar or (bits, kind, photometric) not in KNOWN
+        assert (bits, kind, photometric) not in KNOWN
         return
     expected = np.rint(levels * (2**bits - 1)) / (2**bits - 1) if bits < 8 else levels
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=1.01 / 255)
+
+
+def planes_of_tifffile(samples: np.ndarray, **options: object) -> bytes:
+    """``samples``, (channels, H, W), written as separate planes by a library of its own."""
+    buffer = io.BytesIO()
+    pytest.importorskip("tifffile").imwrite(buffer, samples, planarconfig="separate", **options)
+    return buffer.getvalue()
+
+
+TURNED = {"extratags": [(274, 3, 1, 6, True)]}
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("layout", [{}, {"tile": (16, 16)}, {"rowsperstrip": 7}, {"byteorder": ">"}, {"bigtiff": True}, TURNED])
+def test_sixteen_bits_in_planes_are_read_in_strips_and_tiles_and_turned(compression, layout):
+    samples = np.random.default_rng(0).integers(0, 65536, (3, 20, 30), dtype=np.uint16)
+    data = planes_of_tifffile(samples, photometric="rgb", compression=compression, **layout)
+    expected = np.moveaxis(samples, 0, -1) / 257
+    found = read_picture(data).frames[0].pixels
+    np.testing.assert_allclose(found, np.rot90(expected, 3) if layout is TURNED else expected, atol=1)
+
+
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha", "unspecified"])
+def test_a_fourth_plane_is_transparency_where_the_file_says_so(kind):
+    alpha = np.linspace(40000, 65535, 600).reshape(20, 30)
+    colors = np.random.default_rng(0).integers(0, 40000, (3, 20, 30))
+    data = planes_of_tifffile(np.stack([*colors, alpha]).astype(np.uint16), photometric="rgb", extrasamples=[kind])
+    frame = read_picture(data).frames[0]
+    if kind == "unspecified":
+        assert frame.alpha is None
+    else:
+        np.testing.assert_allclose(frame.alpha, alpha / 257, atol=1)
+    expected = colors / alpha * 255 if kind == "assocalpha" else colors / 257
+    np.testing.assert_allclose(frame.pixels, np.moveaxis(expected, 0, -1), atol=3)
+
+
+def test_inks_in_planes_are_read_as_they_are_side_by_side():
+    samples = np.random.default_rng(0).integers(0, 65536, (4, 20, 30), dtype=np.uint16)
+    chunky = io.BytesIO()
+    pytest.importorskip("tifffile").imwrite(chunky, np.moveaxis(samples, 0, -1), photometric="separated")
+    planar = planes_of_tifffile(samples, photometric="separated")
+    found, expected = (read_picture(data).frames[0].pixels.astype(int) for data in (planar, chunky.getvalue()))
+    np.testing.assert_allclose(found, expected, atol=3)
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.7, 0.95])
+def test_planes_that_are_cut_short_are_refused(cut):
+    data = planes_of_tifffile(np.full((3, 20, 30), 9, np.uint16), photometric="rgb")
+    with pytest.raises(UserError, match="cannot read the picture"):
+        read_picture(data[: int(cut * len(data))])
 
 
 @pytest.mark.parametrize("white", [1, 255, 65535])
