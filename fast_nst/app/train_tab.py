@@ -158,8 +158,8 @@ def cut_painting(path: str | None, cuts: Sequence[float], max_pixels: int) -> Im
     """
     image = open_image(check_picture(path, max_pixels, "the painting"))
     left, right, top, bottom = (share / 100 for share in cuts)
-    box = (left * image.width, top * image.height, (1 - right) * image.width, (1 - bottom) * image.height)
-    return image.crop(tuple(map(round, box)))
+    width, height = image.size
+    return image.crop((round(left * width), round(top * height), round((1 - right) * width), round((1 - bottom) * height)))
 
 
 def advice_on(image: Image.Image) -> str:
