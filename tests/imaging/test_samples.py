@@ -87,7 +87,9 @@ TURNED = {"extratags": [(274, 3, 1, 6, True)]}
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
-@pytest.mark.parametrize("layout", [{}, {"tile": (16, 16)}, {"rowsperstrip": 7}, {"byteorder": ">"}, {"bigtiff": True}, TURNED])
+@pytest.mark.parametrize(
+    "layout", [{}, {"tile": (16, 16)}, {"rowsperstrip": 7}, {"byteorder": ">"}, {"bigtiff": True}, TURNED]
+)
 def test_sixteen_bits_in_planes_are_read_in_strips_and_tiles_and_turned(compression, layout):
     samples = np.random.default_rng(0).integers(0, 65536, (3, 20, 30), dtype=np.uint16)
     data = planes_of_tifffile(samples, photometric="rgb", compression=compression, **layout)
