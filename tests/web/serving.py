@@ -52,7 +52,7 @@ def _npm(*words: str) -> None:
 class _Handler(SimpleHTTPRequestHandler):
     """Files of a folder with the headers of ``web/public/_headers``, if ``isolated``."""
 
-    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript", ".wasm": "application/wasm"}
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".wasm": "application/wasm"}
 
     def __init__(self, *arguments, isolated: bool, **keywords) -> None:
         self.isolated = isolated
