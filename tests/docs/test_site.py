@@ -40,9 +40,10 @@ def test_the_reference_shows_every_public_name(site):
 
 def test_the_search_finds_settings_and_questions(site):
     entries = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))["docs"]
-    titles, texts = {entry["title"] for entry in entries}, "".join(entry["text"] for entry in entries)
-    assert {"Stylizer", "TrainSettings", "Do I need a GPU?"} <= titles
-    assert "style_size" in texts
+    titles, text = [entry["title"] for entry in entries], "".join(entry["text"] for entry in entries)
+    for sought in ("Stylizer", "TrainSettings", "Do I need a GPU?"):
+        assert any(title.startswith(sought) for title in titles), sought
+    assert "style_size" in text
 
 
 def test_the_site_fetches_no_font(site):
