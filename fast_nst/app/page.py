@@ -17,7 +17,7 @@ from fast_nst.settings.app import AppSettings
 FONTS = ("Segoe UI", "Roboto", "Helvetica Neue", "Arial", "Liberation Sans", "sans-serif")  # of the visitor's system
 STYLE = """
 .gradio-container main.app { width: 100%; max-width: 1240px !important; margin: 0 auto; }
-.styles .caption-label { left: 0; bottom: 0; max-width: 100%; font-size: 11px; white-space: normal; line-height: 1.2; }
+.styles .caption-label { left: 0; bottom: 0; max-width: 100%; font-size: 11px; white-space: nowrap; }
 .status { min-height: 2.5em; }
 footer { display: none !important; }
 """
