@@ -372,3 +372,25 @@ def test_phases_start_as_upsampling_and_a_convolution(kernel: int, mode: str, mo
     phases.norm.forward = lambda y, style: found.setdefault("y", y)
     phases(x, torch.ones(1, 1))
     torch.testing.assert_close(found["y"][..., 2:-2, 2:-2], wanted[..., 1:-1, 1:-1])
+
+
+def test_films_prints_how_steady_a_style_is_alone_and_in_a_film(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    films = benchmark("films", monkeypatch)
+    films.main(["--styles", "the_scream", "--photo_count", "1", "--count", "2", "--quick"])
+    rows = [
+        line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| the_scream")
+    ]
+    assert [len(row) - 1 for row in rows] == [len(films.COLUMNS)] + 3 * [len(films.STEADINESS)]
+    grid, shifts = map(float, rows[0][1:3])
+    assert 0 < grid < shifts
+    pan = [float(value) for value in rows[1][1:]]
+    assert pan == sorted(pan, reverse=True) and pan[-1] < 0.7 * pan[0]
+
+
+def test_films_draws_a_row_of_pixels_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    films = benchmark("films", monkeypatch)
+    film = [np.full((100, 5, 3), level, np.uint8) for level in (10, 20)]
+    found = films.slice_over_time(film)
+    assert found.shape == (2 * films.SLICE_SCALE, 5, 3) and found[:, 0, 0].tolist() == [10] * 4 + [20] * 4
+    films.main(["--styles", "the_scream", "--count", "2", "--slice", str(tmp_path / "slice.png")])
+    assert load_image(tmp_path / "slice.png").shape[1] > 2 * films.SIZE[0]
