@@ -59,7 +59,8 @@ class CompareTab:
         page.load(self.styles, None, self.lists, show_progress="hidden", api_visibility="private")
 
     def _inputs(self) -> None:
-        self.lists, self.strengths = [], []
+        self.lists: list[gr.Dropdown] = []
+        self.strengths: list[gr.Slider] = []
         for name, strength in (("A", 1.0), ("B", 0.5)):
             with gr.Row():
                 self.lists.append(style_list(self.settings.checkpoints, name, scale=3))
