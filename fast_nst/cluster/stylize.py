@@ -30,7 +30,8 @@ from fast_nst.system.signals import StopSignals
 ROUND = 1_000_000  # pictures that are planned at once
 TABLE = 64  # pictures of a table at most
 TABLES_A_WORKER = 20  # at least, so that all end at about the same time
-RETRIES = 3  # of a table whose worker died; after that, of each picture by itself
+RETRIES = 3  # of a table whose worker died, by Ray
+PASSES = 3  # over the pictures that have no row after that, each by itself
 LISTED = 10  # failures that are shown
 
 
@@ -99,8 +100,9 @@ class Run:
             while some := list(islice(tasks, ROUND)):
                 progress.total = (progress.total or 0) + len(some)
                 progress.refresh()
-                lost = self._draw(ray, some, TABLE, progress)
-                self._give_up(self._draw(ray, lost, 1, progress) if lost else [])
+                for most in (TABLE, *[1] * PASSES):
+                    some = self._draw(ray, some, most, progress) if some else []
+                self._give_up(some)
 
     def end(self) -> Summary:
         """The summary; raises ``PartlyDone`` if pictures failed, a UserError if there were none."""
