@@ -75,6 +75,9 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     else:
         return image
     result = Image.fromarray(~levels if inverted else levels)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):  # the one level of a gray PNG that is not seen, of sixteen bits
+        result.putalpha(Image.fromarray(np.where(np.asarray(image) == transparent, np.uint8(0), np.uint8(255))))
     result.info = {name: value for name, value in image.info.items() if name != "transparency"}
     return result
 

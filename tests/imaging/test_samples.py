@@ -154,3 +154,13 @@ def test_lab_is_converted():
     buffer = io.BytesIO()
     Image.merge("LAB", [Image.new("L", (8, 8), level) for level in (255, 128, 128)]).save(buffer, "TIFF")
     assert read_picture(buffer.getvalue()).frames[0].pixels.min() >= 250
+
+
+def test_the_transparent_level_of_a_gray_png_of_sixteen_bits_is_not_seen():
+    samples, buffer = np.full((6, 8), 60000, np.uint16), io.BytesIO()
+    samples[:3] = 257
+    samples[3] = 258  # the same eight bits, and seen
+    Image.fromarray(samples).save(buffer, "PNG", transparency=257)
+    frame = read_picture(buffer.getvalue()).frames[0]
+    np.testing.assert_array_equal(frame.alpha, np.where(samples == 257, 0, 255))
+    np.testing.assert_array_equal(frame.pixels[3:, :, 0], samples[3:] // 257)
