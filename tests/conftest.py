@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the long tests as well, those that are marked full")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that run in parallel share the cores: each process computes on one."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that are marked ``full`` take minutes; they are skipped unless asked for."""
     for item in items:

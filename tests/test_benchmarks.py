@@ -93,6 +93,7 @@ def test_johnson_fig5_keeps_curves_that_fall_and_meet_the_network_at_n(quick: Ca
     assert starts == [(row["style"], start, row[f"n_{start}"]) for row in pairs for start in ("photo", "noise")]
 
 
+@pytest.mark.full
 def test_johnson_fig5_measures_only_what_is_not_there_yet(quick: Callable[..., Table], tmp_path: Path) -> None:
     quick("johnson_fig5", "--no-noise", result="johnson_fig5_lite")
     (tmp_path / "equivalents_lite.csv").write_text(
@@ -135,6 +136,7 @@ def test_johnson_fig5_asks_for_paintings(monkeypatch: pytest.MonkeyPatch, capsys
     assert "--paintings FOLDER" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_inference_speed_compares_every_model_with_the_papers(quick: Callable[..., Table]) -> None:
     rows = quick("inference_speed", "--johnson", "2")
     assert {row["precision"] for row in rows if row["network"] == "fast 48"} == {"fp32", "fp16", "int8"}
@@ -146,6 +148,7 @@ def test_inference_speed_compares_every_model_with_the_papers(quick: Callable[..
         assert float(row["faster"]) == pytest.approx(float(paper["milliseconds"]) / float(row["milliseconds"]), rel=ROUNDED)
 
 
+@pytest.mark.full
 def test_limits_are_shares_of_the_fastest_product(quick: Callable[..., Table], tmp_path: Path) -> None:
     rows, peaks = quick("limits"), table(tmp_path / "limits_peaks.csv")
     products = [row for row in peaks if row["what"] == "a product"]
@@ -174,6 +177,7 @@ def test_a_training_step_is_three_times_the_network_and_lite(monkeypatch: pytest
     assert step > 3 * network - first[8]
 
 
+@pytest.mark.full
 def test_growth_tells_time_and_memory_by_size(quick: Callable[..., Table], tmp_path: Path) -> None:
     rows = quick("growth", result="growth_pixels")
     assert [(row["megapixels"], row["drawn"]) for row in rows] == [("0.01", "whole"), ("0.04", "whole")]
@@ -204,6 +208,7 @@ def test_huge_pictures_share_the_process_that_measures(monkeypatch: pytest.Monke
         alone.measured("picture", 1, megapixels=0.02, model="absent.onnx")
 
 
+@pytest.mark.full
 def test_training_speed_multiplies_the_factors_of_its_measures(quick: Callable[..., Table]) -> None:
     rows = quick("training_speed")
     assert rows[0]["step"].startswith("textbook") and rows[-1]["step"] == "the trainer's own step"
@@ -232,6 +237,7 @@ def test_each_measure_of_training_speed_keeps_those_before_it(monkeypatch: pytes
     assert (last.preset, last.judge, last.compiled, last.channels_last, last.batch) == ("fast", "lite", True, True, 2)
 
 
+@pytest.mark.full
 def test_training_scaling_reads_the_cards_of_its_runs(quick: Callable[..., Table]) -> None:
     (row,) = quick("training_scaling", "--processes", "1")
     assert float(row["images_per_s"]) > 0 and row["efficiency"] == "1.0"
@@ -278,6 +284,7 @@ def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fast_nst.training.run.export_onnx", lambda *_: None)
 
 
+@pytest.mark.full
 def test_new_paintings_are_measured_after_every_budget_and_trained_once(
     quick: Callable[..., Table], tmp_path: Path, no_export: None
 ) -> None:
@@ -322,6 +329,7 @@ def test_a_missing_new_painting_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
         module.paintings_of(module.parsed(["--paintings", str(tmp_path), "--names", "chrysanthemums"]))
 
 
+@pytest.mark.full
 def test_the_frontier_joins_costs_and_what_was_learned(quick: Callable[..., Table]) -> None:
     curves = quick("frontier_training")
     rows = {row["network"]: row for row in quick("frontier")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as json_format
 import shlex
 import sys
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -84,11 +85,14 @@ def stylize_data_set(settings: StylizeSettings) -> None:
     print(f"{done.drawn} pictures in {printable(settings.output or '')}, {done.there} were there before")
 
 
-def styles(action: list[str] | None = None, name: str | None = None, json: bool = False) -> None:
+def styles(
+    action: list[str] | None = None, search: str | None = None, name: str | None = None, json: bool = False
+) -> None:
     """List the styles at hand; `styles add FOLDER` adds a trained one, `styles remove NAME` removes it.
 
     Args:
         action: nothing to list, add and a run's folder or .onnx file, or remove and a style's name.
+        search: list only styles with these words in name, title, painter or year.
         name: the name that an added style gets (none: the model's).
         json: list as JSON.
     """
@@ -96,7 +100,8 @@ def styles(action: list[str] | None = None, name: str | None = None, json: bool 
 
     match action or []:
         case [] | ["list"]:
-            print(styles_json(find_styles()) if json else styles_table(find_styles()))
+            found = matching_styles(find_styles(), search or "")
+            print(styles_json(found) if json else styles_table(found))
             for reason in damaged_styles().values():
                 print(printable(reason), file=sys.stderr)
         case ["add", source]:
@@ -107,6 +112,26 @@ def styles(action: list[str] | None = None, name: str | None = None, json: bool 
             print(f"removed {printable(target)}")
         case _:
             raise UserError("fast-nst styles takes nothing, add FOLDER, or remove NAME; see fast-nst styles --help")
+
+
+def matching_styles(styles: Mapping[str, Style], words: str) -> dict[str, Style]:
+    """The styles that have every one of ``words`` in name, title, painter or year, whatever their case and accents.
+
+    Raises:
+        UserError: there is none.
+    """
+    asked = _plain_letters(words).split()
+    texts = {name: _plain_letters(f"{name} {one.title} {one.painter} {one.year}") for name, one in styles.items()}
+    found = {name: styles[name] for name, text in texts.items() if all(word in text for word in asked)}
+    if not found:
+        raise UserError(f"no style has the words {printable(words)}; fast-nst styles lists all {len(styles)}")
+    return found
+
+
+def _plain_letters(text: str) -> str:
+    """``text`` in lower case without accents."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def styles_table(styles: Mapping[str, Style]) -> str:
@@ -281,16 +306,20 @@ COMMANDS = {
         styles,
         ("action",),
         ("name", "json"),
-        ("fast-nst styles", "fast-nst styles add checkpoints/mine --name mine", "fast-nst styles remove mine"),
+        (
+            "fast-nst styles --search gogh",
+            "fast-nst styles add checkpoints/mine --name mine",
+            "fast-nst styles remove mine",
+        ),
     ),
     "train": Command(
         train,
         ("style", "data"),
         ("base", "name", "steps", "style_size", "resume"),
         (
-            "fast-nst train painting.jpg photos/ --from base --name mine      # fine-tune what ships",
-            "fast-nst train painting.jpg photos/                              # from scratch",
-            "fast-nst train --config checkpoints/mine/config.yaml --resume    # go on",
+            "fast-nst train painting.jpg photos/                              # ten minutes, from a network that ships",
+            "fast-nst train painting.jpg photos/ --steps 0                    # a first draft, in seconds",
+            "fast-nst train --config checkpoints/painting/config.yaml --resume",
         ),
         repeats_a_step=True,
         resumes=True,
