@@ -85,9 +85,7 @@ def stylize_data_set(settings: StylizeSettings) -> None:
     print(f"{done.drawn} pictures in {printable(settings.output or '')}, {done.there} were there before")
 
 
-def styles(
-    action: list[str] | None = None, search: str | None = None, name: str | None = None, json: bool = False
-) -> None:
+def styles(action: list[str] | None = None, search: str | None = None, name: str | None = None, json: bool = False) -> None:
     """List the styles at hand; `styles add FOLDER` adds a trained one, `styles remove NAME` removes it.
 
     Args:
