@@ -29,6 +29,7 @@ from fast_nst.networks.tensor_files import read_checkpoint, read_tensors, write_
 from fast_nst.networks.transformer_net import TransformerNet
 from fast_nst.networks.weights import load_network
 from fast_nst.runs.folder import RunFolder
+from fast_nst.settings.config_file import check_config
 from fast_nst.stylize import library
 from fast_nst.stylize.library import add_style, find_styles
 from fast_nst.system.files import is_plain_name
@@ -455,3 +456,14 @@ def test_a_picture_that_is_a_program_is_not_run(tmp_path):
     for name in ("a.eps", "a.jpg"):
         for reader in (open_image, read_picture):
             refused(reader, tmp_path / name, match="holds PostScript, a program that draws")
+
+
+@pytest.mark.parametrize("text", ["size: 32\nsize: 64\n", "loss:\n  style_weight: 1\n  style_weight: 2\n"])
+def test_a_config_that_gives_a_setting_twice_is_refused(text, tmp_path):
+    (tmp_path / "twice.yaml").write_text(text)
+    refused(check_config, tmp_path / "twice.yaml", match="gives '.*' twice; leave one of them out")
+
+
+def test_a_config_may_give_the_same_name_in_different_groups(tmp_path):
+    (tmp_path / "once.yaml").write_text("a: {lr: 1}\nb: {lr: 2}\n")
+    assert check_config(tmp_path / "once.yaml") == {"a": {"lr": 1}, "b": {"lr": 2}}

@@ -7,6 +7,7 @@ and follow aliases and brackets until memory or the stack ends. Here a config is
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def check_config(path: str | Path, groups: Iterable[str] = ()) -> dict[str, Any]
         raise UserError(f"{path} is not YAML that can be read: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise UserError(f"{path} holds no settings; write a name, a colon and a value in each line")
+    if twice := _repeated(yaml.compose(text, LOADER)):
+        raise UserError(f"{path} gives {str(twice)[:80]!r} twice; leave one of them out")
     if "config" in values:
         raise UserError(f"{path} names another config; write its settings into this one")
     for name in groups:
@@ -56,6 +59,14 @@ def check_trainer(values: Mapping[str, Any]) -> None:
         plain = all(part is None or isinstance(part, str | int | float) for part in parts)
         if not plain or name == "callbacks" or (name == "logger" and not isinstance(value, bool)):
             raise UserError(f"trainer.{name} takes an object of Python, which no command or config can give; leave it out")
+
+
+def _repeated(node: Any) -> str | None:
+    """A name that stands twice among the settings, or in a group of them, of which the loader would take the last."""
+    names = Counter(name.value for name, _ in node.value)
+    inner = [value for _, value in node.value if isinstance(value, yaml.MappingNode)]
+    twice = next((name for name, count in names.items() if count > 1), None)
+    return twice or next(filter(None, map(_repeated, inner)), None)
 
 
 def _text(path: Path) -> str:
