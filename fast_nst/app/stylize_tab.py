@@ -147,7 +147,7 @@ def shown(inputs: Sequence[str], written: Sequence[Path], max_pixels: int) -> li
     if is_film(first):
         return [gr.ImageSlider(visible=False), gr.Video(value=str(first), visible=True), download]
     before = next((path for path in inputs if first.name.startswith(f"{Path(path).stem}.")), inputs[0])
-    pair = tuple(Image.fromarray(reduced(path, max_pixels)) for path in (before, first))
+    pair = (Image.fromarray(reduced(before, max_pixels)), Image.fromarray(reduced(first, max_pixels)))
     return [gr.ImageSlider(value=pair, visible=True), gr.Video(visible=False), download]
 
 
