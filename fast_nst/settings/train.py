@@ -48,7 +48,7 @@ class LossSettings:
     content: Literal["pattern", "squared"] | None = None
     style_weight: float = 12.0
     tv_weight: float = 5.0
-    palette_weight: float = 1.0
+    palette_weight: float = 5.0
     stability_weight: float = 0.0
     content_layers: list[str] = field(default_factory=list)
     style_layers: list[str] = field(default_factory=list)
