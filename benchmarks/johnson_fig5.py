@@ -31,10 +31,10 @@ import torch
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from report import Row, parser_of, run, save, save_plot, spread, write_rows
-from showcase import photographs
 from tqdm import tqdm
 
 from fast_nst.data.folders import find_preview_photos
+from fast_nst.data.sample_photos import sample_photos
 from fast_nst.errors import UserError
 from fast_nst.evaluation.run import measure
 from fast_nst.functional.pixels import to_tensor
@@ -84,7 +84,7 @@ def criterion_of(name: str, settings: argparse.Namespace) -> PerceptualLoss:
 def photos_of(settings: argparse.Namespace, size: int) -> dict[str, np.ndarray]:
     """Name -> photograph as uint8 RGB, its longer side ``size``."""
     if settings.photos is None:
-        return dict(list(zip(SAMPLES, photographs(size), strict=True))[: settings.count])
+        return dict(list(zip(SAMPLES, sample_photos(size), strict=True))[: settings.count])
     return {path.name: load_image(path, size) for path in find_preview_photos(settings.photos, settings.count)}
 
 

@@ -22,17 +22,17 @@ from pathlib import Path
 
 from matplotlib import pyplot
 from report import Row, parser_of, run, save, save_plot, spread
-from showcase import photographs
 from tqdm import tqdm
 
+from fast_nst.data.sample_photos import sample_photos
 from fast_nst.imaging.images import save_image
 
 NAME = "training_scaling"
 
 
-def sample_photos(folder: Path) -> Path:
+def written_photos(folder: Path) -> Path:
     """scikit-image's photographs as JPEGs in ``folder``, which is returned."""
-    for index, pixels in enumerate(photographs(640)):
+    for index, pixels in enumerate(sample_photos(640)):
         save_image(pixels, folder / f"{index}.jpg")
     return folder
 
@@ -51,7 +51,7 @@ def images_per_second(processes: int, settings: argparse.Namespace) -> float:
     """The images/s of one run, the first step left out."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with tempfile.TemporaryDirectory() as folder:
-        photos = settings.photos or sample_photos(Path(folder) / "photos")
+        photos = settings.photos or written_photos(Path(folder) / "photos")
         command = command_of(processes, folder, photos, settings)
         done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
         if done.returncode:

@@ -315,8 +315,8 @@ COMMANDS = {
         ("style", "data"),
         ("base", "name", "steps", "style_size", "resume"),
         (
-            "fast-nst train painting.jpg photos/                              # ten minutes, from a network that ships",
-            "fast-nst train painting.jpg photos/ --steps 0                    # a first draft, in seconds",
+            "fast-nst train painting.jpg photos/                 # ten minutes, from a network that ships",
+            "fast-nst train painting.jpg photos/ --steps 0       # a first draft, in seconds",
             "fast-nst train --config checkpoints/painting/config.yaml --resume",
         ),
         repeats_a_step=True,

@@ -111,7 +111,7 @@ def test_help_lists_the_commands(capsys):
         (["train", "--trainer", "5"], "trainer needs settings, each with its name, got 5"),
         (["train", "--steps"], "--steps needs a value, a whole number"),
         (["train", "--steps", "--seed", "1"], "--steps needs a value, a whole number"),
-        (["train", "--steps", "-1"], "steps needs to be between 1 and"),
+        (["train", "--steps", "-1"], "steps needs to be between 0 and"),
         (["train", "--style", "absent.jpg"], "absent.jpg; check the path"),
         (["train", "--config", "absent.yaml"], "absent.yaml"),
         (["train", "--resume", "--overwrite"], "give one of them"),

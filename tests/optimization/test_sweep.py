@@ -42,7 +42,7 @@ def test_a_grid_becomes_a_sheet_and_a_table(grid):
     for line in lines:
         terms = [float(line[name]) for name in ("content", "style", "tv")]
         assert float(line["total"]) == pytest.approx(sum(terms), rel=1e-4)
-        assert (line["steps"], line["evaluations"]) == ("2", "3") and float(line["seconds"]) > 0
+        assert line["steps"] == "2" and int(line["evaluations"]) >= 3 and float(line["seconds"]) > 0
     assert float(lines[3]["style"]) > float(lines[2]["style"])
 
 

@@ -302,7 +302,7 @@ def noisy_base() -> TransformerNet:
 
 
 def test_a_new_style_starts_from_the_one_that_comes_nearest(lite, noisy_base):
-    painting, photos = torch.rand(3, 64, 64), torch.rand(2, 3, 160, 160)  # noise, as the painting is
+    painting, photos = torch.rand(3, 64, 64), torch.rand(2, 3, 128, 128)  # noise, as the painting is
     criterion = PerceptualLoss(lite, [painting], LossSettings())
     weights = choose_start(noisy_base, criterion, 0, painting, photos).weights
     assert weights.argmax() == noisy_base.styles.index("same")
@@ -311,7 +311,7 @@ def test_a_new_style_starts_from_the_one_that_comes_nearest(lite, noisy_base):
 
 def test_a_painting_between_two_styles_starts_as_a_mixture_of_them(lite, noisy_base):
     torch.manual_seed(0)
-    photos = torch.rand(2, 3, 160, 160)
+    photos = torch.rand(2, 3, 128, 128)
     half = 0.5 * photos[0] + 0.25  # as the rows at equal weights draw it
     criterion = PerceptualLoss(lite, [half], LossSettings())
     start = choose_start(noisy_base, criterion, 0, half, photos)
