@@ -89,6 +89,18 @@ def test_of_several_pictures_those_that_can_be_drawn_are_in_the_zip(client, phot
         assert archive.namelist() == ["cat.great_wave.png"]
 
 
+def test_a_film_becomes_a_film(client, tmp_path):
+    for name in ("av", "cv2"):
+        pytest.importorskip(name, reason="films need pip install 'fast_nst[video]'")
+    from fast_nst.imaging.film_writer import Film
+
+    with Film(tmp_path / "film.mkv", (48, 64)) as film:
+        for seed in range(3):
+            film.add(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    _, shown, download = stylize(client, files=[handle_file(tmp_path / "film.mkv")])
+    assert Path(download).name == "film.great_wave.mp4" and shown is not None
+
+
 def test_what_is_not_painted_over_stays_as_it_is(client, photo, tmp_path):
     painted = np.zeros((48, 72, 4), np.uint8)
     painted[:, 48:] = 255
@@ -154,6 +166,55 @@ def test_the_browser_is_told_to_load_from_the_app_alone(app):
     config = json.loads(urllib.request.urlopen(f"{app.url}/config").read())
     assert config["analytics_enabled"] is False
     assert "googleapis" not in page
+
+
+def test_optimization_shows_the_best_picture_until_it_is_done(client, photo):
+    job = client.submit(handle_file(photo), handle_file(photo), 64, 10, False, api_name="/optimize")
+    picture, words = job.result()
+    assert words.startswith("step 10 of 10") and words.endswith("done")
+    assert max(load_image(picture).shape) == 64
+
+
+def test_a_comparison_has_the_numbers_of_evaluate(client, photo, tmp_path):
+    from fast_nst.evaluation.run import evaluate
+    from fast_nst.settings.evaluate import EvaluateSettings
+
+    sheet, table = client.predict(
+        "great_wave", "great_wave", 1.0, 0.0, handle_file(photo), [handle_file(photo)], 64, api_name="/compare"
+    )
+    found = {row[0]: row[1:3] for row in table["data"]}
+    settings = EvaluateSettings(
+        "great_wave", str(photo), str(photo.parent), str(tmp_path / "out"), count=1, size=64, iterations=0
+    )
+    expected = evaluate(settings).mean()
+    assert found["content"][0] == pytest.approx(expected["content"], abs=1e-3)
+    assert found["ssim"][1] == pytest.approx(1, abs=0.01)  # strength 0 is the photograph
+    assert found["ssim"][1] > found["ssim"][0]
+    assert load_image(sheet).ndim == 3
+
+
+def test_a_painting_is_checked_before_it_is_trained_on(client, photo):
+    advice, _ = client.predict(handle_file(photo), 0, 0, 0, 0, api_name="/check_painting")
+    assert "only 72x48 pixels" in advice
+
+
+def test_a_painting_is_cut_before_it_is_trained_on(client, photo):
+    _, cut = client.predict(handle_file(photo), 25, 0, 0, 12.5, api_name="/check_painting")
+    assert load_image(cut).shape == (42, 54, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "folder", "sentence"),
+    [
+        ("a/b", "drawn scenes (built in)", "", "a run's name is a plain word"),
+        ("mine", "a folder on this machine", "/nowhere", "no folder of photographs at /nowhere"),
+        ("mine", "a folder on this machine", "", "photographs are missing"),
+        ("mine", "uploaded", "", "photographs are missing"),
+    ],
+)
+def test_a_training_that_cannot_begin_says_why(client, photo, name, source, folder, sentence):
+    text = refused(lambda: client.predict(handle_file(photo), 0, 0, 0, 0, name, 1, source, folder, None, api_name="/train"))
+    assert text.startswith(sentence)
 
 
 def test_only_what_is_running_or_stopped_is_stopped_or_goes_on(client):
